@@ -1,0 +1,299 @@
+"""The catalog: every fact the workspace knows, as Delta Lake tables.
+
+One table is one directory of Parquet files and a commit log, so a write is atomic, readers see a snapshot and
+never wait, several writers may append at once, and DuckDB, Spark or pandas open the tables without us.
+
+Tables are append-only. Each has a primary key (`Table.key`), and the newest row of a key is the one `scan`
+shows: an upsert is an append, which costs milliseconds where a merge rewrites files, and two workers that do
+the same work agree. `compact` folds away the rows that newer ones replaced.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
+
+from curate.errors import CurateError
+
+SEGMENT = pl.Struct({"start_s": pl.Float64, "end_s": pl.Float64, "fields": pl.String})
+"""A labelled or predicted segment: source seconds, and its typed fields as a JSON object."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's columns and the columns that identify a row."""
+
+    key: tuple[str, ...]
+    columns: dict[str, Any]
+
+
+_WORK: dict[str, Any] = {"run_id": pl.String, "work_key": pl.String, "written_at": pl.Datetime("us", "UTC")}
+"""Columns every row carries: the run and the work (content, stage version, parameters) that made it, and when."""
+
+TABLES: dict[str, Table] = {
+    # One row for each file found in a source, whatever became of it (see `outcomes`).
+    "files": Table(
+        key=("source", "path"),
+        columns={
+            "source": pl.String,
+            "path": pl.String,  # absolute, or a URI
+            "video_id": pl.String,
+            "size_bytes": pl.Int64,
+            "modified_ns": pl.Int64,
+            "licence": pl.String,
+        },
+    ),
+    # One row for each distinct decodable content.
+    "videos": Table(
+        key=("video_id",),
+        columns={
+            "video_id": pl.String,
+            "source": pl.String,
+            "path": pl.String,
+            "licence": pl.String,
+            "container": pl.String,
+            "codec": pl.String,
+            "width": pl.Int32,  # as shown, after rotation
+            "height": pl.Int32,
+            "rotation_deg": pl.Int32,
+            "start_offset_s": pl.Float64,  # presentation time of the first shown frame
+            "time_base": pl.String,
+            "duration_s": pl.Float64,  # from the first frame's start to the last frame's end
+            "frames": pl.Int64,
+            "fps": pl.Float64,  # frames / duration
+            "variable_rate": pl.Boolean,
+            "has_audio": pl.Boolean,
+            "bitrate_bps": pl.Int64,
+        },
+    ),
+    "shots": Table(
+        key=("video_id", "start_s"),
+        columns={
+            "video_id": pl.String,
+            "start_s": pl.Float64,
+            "end_s": pl.Float64,
+            "boundary": pl.String,  # how the shot begins: start, cut
+        },
+    ),
+    # A clip is a span of a video, not a file. Its measured signals sit beside it as columns for SQL conditions.
+    "clips": Table(
+        key=("clip_id",),
+        columns={
+            "clip_id": pl.String,
+            "video_id": pl.String,
+            "start_s": pl.Float64,
+            "end_s": pl.Float64,
+            "motion": pl.Float32,
+            "brightness": pl.Float32,
+            "contrast": pl.Float32,
+            "sharpness": pl.Float32,
+        },
+    ),
+    "embeddings": Table(
+        key=("clip_id", "model_id"),
+        columns={
+            "clip_id": pl.String,
+            "model_id": pl.String,
+            "vector": pl.List(pl.Float32),  # unit norm: mean of the frame vectors
+            "frame_times_s": pl.List(pl.Float64),  # source seconds
+            "frame_vectors": pl.Binary,  # float16 [frames, dim], unit norm, row-major
+        },
+    ),
+    # An edge: clip_id shows the same as other_id. `keeper` marks the edge to the clip that stands for it.
+    "duplicates": Table(
+        key=("clip_id", "other_id"),
+        columns={
+            "clip_id": pl.String,
+            "other_id": pl.String,
+            "kind": pl.String,  # exact, near
+            "score": pl.Float32,
+            "keeper": pl.Boolean,
+        },
+    ),
+    "scores": Table(
+        key=("clip_id", "capability"),
+        columns={
+            "clip_id": pl.String,
+            "capability": pl.String,
+            "spec_version": pl.String,
+            "model_id": pl.String,
+            "similarity": pl.Float32,
+            "probability": pl.Float32,
+            "calibration": pl.String,  # rank, platt
+            "eligible": pl.Boolean,  # fulfils the capability's `where`
+            "best_start_s": pl.Float64,
+            "best_end_s": pl.Float64,
+        },
+    ),
+    # Append-only: a re-annotation is a new version, never an overwrite.
+    "labels": Table(
+        key=("label_id", "updated_at"),
+        columns={
+            "label_id": pl.String,
+            "clip_id": pl.String,
+            "capability": pl.String,
+            "spec_version": pl.String,
+            "verdict": pl.String,  # present, absent, unsure, bad_clip
+            "exhaustive": pl.Boolean,  # unmarked time was looked at, and counts as negative
+            "segments": pl.List(SEGMENT),
+            "annotator": pl.String,
+            "lead_time_s": pl.Float64,
+            "updated_at": pl.Datetime("us", "UTC"),
+            "deleted": pl.Boolean,
+        },
+    ),
+    "splits": Table(
+        key=("video_id",),
+        columns={
+            "video_id": pl.String,
+            "group_id": pl.String,
+            "split": pl.String,  # train, validation, test
+        },
+    ),
+    "evaluations": Table(
+        key=("model", "mix", "revision", "split", "capability", "metric"),
+        columns={
+            "model": pl.String,
+            "mix": pl.String,
+            "revision": pl.String,
+            "split": pl.String,
+            "capability": pl.String,
+            "spec_version": pl.String,
+            "metric": pl.String,
+            "value": pl.Float64,
+            "low": pl.Float64,
+            "high": pl.Float64,
+            "videos": pl.Int64,
+            "segments": pl.Int64,
+        },
+    ),
+    # What became of every input of every stage: ok, filtered (by which rule, at which value) or failed (why).
+    "outcomes": Table(
+        key=("stage", "item"),
+        columns={
+            "stage": pl.String,
+            "item": pl.String,
+            "video_id": pl.String,
+            "outcome": pl.String,
+            "reason": pl.String,
+            "value": pl.Float64,
+            "seconds": pl.Float64,
+        },
+    ),
+    "decisions": Table(
+        key=("decision_id",),
+        columns={
+            "decision_id": pl.String,
+            "kind": pl.String,  # label-order, release
+            "subject": pl.String,
+            "status": pl.String,  # proposed, approved, rejected
+            "who": pl.String,
+            "why": pl.String,
+            "evidence": pl.String,  # JSON
+        },
+    ),
+}
+
+_COMPACT_AFTER_FILES = 64
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The tables under one directory, local or on an object store."""
+
+    root: str
+
+    def schema(self, table: str) -> pl.Schema:
+        """Columns and types of `table`, the work columns included."""
+        return pl.Schema({**TABLES[table].columns, **_WORK})
+
+    def write(self, table: str, rows: pl.DataFrame | Sequence[dict], *, run_id: str, work_key: str = "") -> int:
+        """Adds `rows` in one atomic commit; a row whose key exists replaces it for every later reader.
+
+        Args:
+            rows: a frame or dicts with the table's own columns; missing ones become null, unknown ones raise.
+                A `work_key` column, where present, wins over the argument.
+
+        Returns:
+            The number of rows written.
+        """
+        own = TABLES[table].columns
+        frame = rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(rows, schema_overrides=own)
+        if frame.is_empty():
+            return 0
+        unknown = set(frame.columns) - set(own) - set(_WORK)
+        if unknown:
+            raise ValueError(f"table {table!r} has no columns {sorted(unknown)}")
+        if "work_key" not in frame.columns:
+            frame = frame.with_columns(work_key=pl.lit(work_key))
+        stamp = pl.lit(datetime.now(UTC)).cast(pl.Datetime("us", "UTC"))
+        frame = frame.with_columns(run_id=pl.lit(run_id), written_at=stamp)
+        frame = frame.select(
+            (pl.col(name) if name in frame.columns else pl.lit(None)).cast(dtype).alias(name)
+            for name, dtype in self.schema(table).items()
+        )
+        self._commit(table, frame)
+        return frame.height
+
+    def scan(self, table: str, *, version: int | None = None) -> pl.LazyFrame:
+        """The newest row of each key, as of now or of an earlier `version` of the table."""
+        if not self._exists(table):
+            return pl.LazyFrame(schema=self.schema(table))
+        rows = pl.scan_delta(self._path(table), version=version)
+        key = TABLES[table].key
+        return rows.sort("written_at", maintain_order=True).unique(key, keep="last", maintain_order=True)
+
+    def read(self, table: str, *, version: int | None = None) -> pl.DataFrame:
+        """`scan`, collected."""
+        return self.scan(table, version=version).collect()
+
+    def history(self, table: str) -> pl.LazyFrame:
+        """Every row ever written and not yet compacted away, oldest first."""
+        if not self._exists(table):
+            return pl.LazyFrame(schema=self.schema(table))
+        return pl.scan_delta(self._path(table)).sort("written_at", maintain_order=True)
+
+    def versions(self) -> dict[str, int]:
+        """The current version of each table that exists: what a lock pins."""
+        return {name: DeltaTable(self._path(name)).version() for name in TABLES if self._exists(name)}
+
+    def compact(self, table: str) -> None:
+        """Merges small files. Rows stay as they are, so a reader of any version sees what it saw."""
+        if self._exists(table):
+            DeltaTable(self._path(table)).optimize.compact()
+
+    def _path(self, table: str) -> str:
+        if table not in TABLES:
+            raise ValueError(f"no table {table!r}; the catalog has {', '.join(TABLES)}")
+        return f"{self.root}/{table}"
+
+    def _exists(self, table: str) -> bool:
+        return DeltaTable.is_deltatable(self._path(table))
+
+    def _commit(self, table: str, frame: pl.DataFrame, attempts: int = 5) -> None:
+        for attempt in range(attempts):
+            try:
+                frame.write_delta(self._path(table), mode="append")
+                break
+            except CommitFailedError as error:
+                if attempt == attempts - 1:
+                    raise CurateError(
+                        f"could not commit {frame.height} rows: {error}",
+                        where=self._path(table),
+                        fix="Run the command again; nothing was written",
+                    ) from error
+                time.sleep(0.05 * 2**attempt)
+        if len(DeltaTable(self._path(table)).file_uris()) > _COMPACT_AFTER_FILES:
+            self.compact(table)
+
+
+def local_catalog(directory: Path) -> Catalog:
+    """The catalog in a local directory, made if it is missing."""
+    directory.mkdir(parents=True, exist_ok=True)
+    return Catalog(str(directory))

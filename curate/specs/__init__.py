@@ -1,0 +1,19 @@
+"""What users write in configs/: sources, analysis, capabilities, mixes."""
+
+from curate.specs.analysis import Analysis
+from curate.specs.capability import Capability, Field
+from curate.specs.mix import Mix
+from curate.specs.read import Spec, read_spec, read_specs, write_schemas
+from curate.specs.source import Source
+
+__all__ = [
+    "Analysis",
+    "Capability",
+    "Field",
+    "Mix",
+    "Source",
+    "Spec",
+    "read_spec",
+    "read_specs",
+    "write_schemas",
+]

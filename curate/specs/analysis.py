@@ -1,0 +1,58 @@
+"""How raw video becomes clips: shots, clip lengths, embedding, duplicates, and the engine that runs it."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from curate.specs.read import Spec
+
+
+class Shots(Spec):
+    detector: Literal["adaptive"] = "adaptive"
+    threshold: float = Field(default=3.0, gt=0, description="Adaptive ratio above which a frame is a cut.")
+    min_content: float = Field(default=15.0, ge=0, description="Least content change of a cut, 0 to 255.")
+    min_shot_s: float = Field(default=0.6, ge=0, description="Shots shorter than this join their neighbour.")
+
+
+class Clips(Spec):
+    min_s: float = Field(default=1.0, gt=0, description="Shorter shots are filtered.")
+    max_s: float = Field(default=20.0, gt=0, description="Longer shots are split into equal parts.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Clips":
+        if self.max_s < 2 * self.min_s:
+            raise ValueError(f"max_s ({self.max_s:g}) must be at least twice min_s ({self.min_s:g})")
+        return self
+
+
+class Embedding(Spec):
+    model: str = Field(default="ViT-B-32", description="An open_clip architecture, or `sample`.")
+    weights: str = Field(
+        default="laion2b_s34b_b79k",
+        description="An open_clip tag, a local file, `random` (for tests of speed), or `sample`.",
+    )
+    frames_per_s: float = Field(default=2.0, gt=0, le=30)
+    batch: int = Field(default=64, gt=0)
+    device: str = Field(default="auto", description="auto, cpu or cuda.")
+
+
+class Duplicates(Spec):
+    near: float = Field(default=0.96, gt=0, le=1, description="Cosine above which two clips are the same.")
+    neighbours: int = Field(default=32, gt=0, description="Nearest clips looked at for each clip.")
+
+
+class Engine(Spec):
+    kind: Literal["local", "ray"] = "local"
+    workers: int | None = Field(default=None, gt=0, description="Processes; all cores where not given.")
+    timeout_s: float = Field(default=1800, gt=0, description="An item that takes longer is failed.")
+    address: str | None = Field(default=None, description="Ray cluster; a local one where not given.")
+
+
+class Analysis(Spec):
+    """configs/analysis.yaml."""
+
+    shots: Shots = Shots()
+    clips: Clips = Clips()
+    embedding: Embedding = Embedding()
+    duplicates: Duplicates = Duplicates()
+    engine: Engine = Engine()
