@@ -1,0 +1,65 @@
+"""What the catalog's tables say now: the questions that more than one stage asks of them."""
+
+import polars as pl
+
+from curate.catalog import Catalog
+
+
+def clips(catalog: Catalog) -> pl.LazyFrame:
+    """Clips of the latest analysis of each video, with the video's metadata.
+
+    A clip made under parameters that have changed since stays in the table, but is not shown here.
+
+    Columns: those of `clips`, `duration_s`, and of its video `source`, `path`, `licence`, `width`, `height`, `fps`,
+    `has_audio`, `bitrate_bps`, `video_duration_s`.
+    """
+    current = (
+        catalog.scan("outcomes")
+        .filter(pl.col("stage") == "collect", pl.col("outcome") == "ok")
+        .select("video_id", "work_key")
+        .unique()
+    )
+    videos = catalog.scan("videos").select(
+        "video_id", "source", "path", "licence", "width", "height", "fps", "has_audio", "bitrate_bps",
+        video_duration_s="duration_s",
+    )  # fmt: skip
+    return (
+        catalog.scan("clips")
+        .join(current, on=["video_id", "work_key"], how="semi")
+        .with_columns(duration_s=pl.col("end_s") - pl.col("start_s"))
+        .join(videos, on="video_id")
+        .sort("video_id", "start_s")
+    )
+
+
+def kept_clips(catalog: Catalog) -> pl.LazyFrame:
+    """`clips` without those that another clip stands for."""
+    dropped = catalog.scan("duplicates").filter("keeper").select("clip_id")
+    return clips(catalog).join(dropped, on="clip_id", how="anti")
+
+
+def embeddings(catalog: Catalog, model_id: str) -> pl.LazyFrame:
+    """Embeddings of the current clips by one model."""
+    return (
+        catalog.scan("embeddings")
+        .filter(pl.col("model_id") == model_id)
+        .join(clips(catalog).select("clip_id"), on="clip_id", how="semi")
+    )
+
+
+def labels(catalog: Catalog) -> pl.LazyFrame:
+    """The label in force for each clip and capability: the newest version of the newest annotation."""
+    return (
+        catalog.scan("labels")
+        .sort("updated_at", maintain_order=True)
+        .unique("label_id", keep="last", maintain_order=True)
+        .filter(~pl.col("deleted").fill_null(False))
+        .unique(["clip_id", "capability"], keep="last", maintain_order=True)
+    )
+
+
+def outcome_counts(catalog: Catalog, stage: str) -> dict[str, int]:
+    """How many inputs of a stage ended ok, filtered and failed."""
+    counts = catalog.scan("outcomes").filter(pl.col("stage") == stage).group_by("outcome").len().collect()
+    found = dict(counts.iter_rows())
+    return {name: found.get(name, 0) for name in ("ok", "filtered", "failed")}
