@@ -133,7 +133,7 @@ def create_workspace(directory: Path | str, *, sample: bool = False) -> Workspac
     root.mkdir(parents=True, exist_ok=True)
     package = Path(str(resources.files("curate")))
     _copy_missing(package / ("sample" if sample else "templates") / "configs", root / "configs")
-    write_schemas(root / ".curate" / "schemas")
+    write_schemas(root / "configs" / "schemas")
     if not (root / ".gitignore").exists():
         (root / ".gitignore").write_text(_GITIGNORE)
     if not (root / ".git").exists():

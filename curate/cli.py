@@ -1,0 +1,479 @@
+"""`curate ...`: one thin command for each library function.
+
+Exit status: 0 done, 1 the run failed, 2 the input cannot be used, 3 the run finished and some items failed. Libraries
+load inside the commands, so that `curate --help` answers at once.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from curate.errors import CurateError, InputError
+
+if TYPE_CHECKING:
+    from curate.workspace import Workspace
+
+SOME_FAILED = 3
+
+app = typer.Typer(
+    name="curate",
+    help="The data flywheel for video-understanding models: find what is missing, fetch exactly that, prove it helped.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+label = typer.Typer(help="Review clips in Label Studio.", no_args_is_help=True, rich_markup_mode=None)
+mix = typer.Typer(help="Build, list and check versioned training mixes.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(label, name="label")
+app.add_typer(mix, name="mix")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON value instead of a table.")]
+Who = Annotated[str, typer.Option(help="Who decides; recorded with the decision.")]
+Why = Annotated[str, typer.Option(help="Why; recorded with the decision.")]
+Revision = Annotated[
+    str | None, typer.Option("--rev", help="v1, v2, ... or any git revision; the newest if not given.")
+]
+
+
+@app.callback()
+def _options(
+    workspace: Annotated[Path, typer.Option("--workspace", "-w", help="The workspace, or a directory in it.")] = Path(),
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    os.environ["CURATE_WORKSPACE"] = str(workspace)
+    if debug:
+        os.environ["CURATE_DEBUG"] = "1"
+
+
+@app.command()
+def init(
+    directory: Annotated[Path, typer.Argument(help="Made if it is missing; files already there stay.")],
+    sample: Annotated[bool, typer.Option("--sample", help="Configs of the sample world and its CLIP.")] = False,
+) -> None:
+    """Make a workspace: git, DVC, and configs/ with a working example of each kind."""
+    from curate.workspace import create_workspace
+
+    workspace = create_workspace(directory, sample=sample)
+    print(f"Workspace at {workspace.root}")
+    print(
+        f"Next: set `path` in {directory}/configs/sources/, say what you look for in {directory}/configs/capabilities/,"
+    )
+    print(f"then: cd {directory} && curate collect")
+
+
+@app.command()
+def check() -> None:
+    """Check every config and say what each holds."""
+    workspace = _workspace()
+    workspace.analysis()
+    for kind, specs in (
+        ("source", workspace.sources()),
+        ("capability", workspace.capabilities()),
+        ("mix", workspace.mixes()),
+    ):
+        for name, spec in specs.items():
+            print(f"{kind:<12}{name:<24}{spec.version}")
+
+
+@app.command()
+def collect(
+    sources: Annotated[list[str] | None, typer.Argument(help="Source ids; all where not given.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed files again.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Bring sources up to date: decode new videos into clips, find duplicates, score capabilities."""
+    from curate.analyze.collect import collect as run_collect
+    from curate.console import bars, show
+    from curate.dedupe.duplicates import find_duplicates
+    from curate.targets.score import score
+
+    workspace = _workspace()
+    with bars() as progress:
+        collected = run_collect(workspace, sources, retry_failed=retry_failed, progress=progress)
+        deduplicated = find_duplicates(workspace, progress=progress)
+        scored = score(workspace, progress=progress)
+    if as_json:
+        from dataclasses import asdict
+
+        parts = {"collect": collected, "dedupe": deduplicated, "score": scored}
+        show({name: asdict(part) for name, part in parts.items()}, as_json=True)
+    else:
+        for title, part in (("collected", collected), ("duplicates", deduplicated), ("scored", scored)):
+            print(title)
+            show(part)
+    if collected.failed:
+        print(f"{collected.failed} files failed: `curate outcomes --outcome failed` says why", file=sys.stderr)
+        raise typer.Exit(SOME_FAILED)
+
+
+@app.command()
+def outcomes(
+    stage: Annotated[str | None, typer.Option(help="collect, clips or dedupe.")] = None,
+    outcome: Annotated[str | None, typer.Option(help="ok, filtered or failed.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What became of every input: ok, filtered (by which rule, at which value) or failed (why)."""
+    import polars as pl
+
+    from curate.console import show
+
+    rows = _workspace().catalog.scan("outcomes")
+    for name, wanted in (("stage", stage), ("outcome", outcome)):
+        if wanted:
+            rows = rows.filter(pl.col(name) == wanted)
+    show(rows.sort("stage", "item").select("stage", "item", "outcome", "reason", "value").collect(), as_json=as_json)
+
+
+@app.command()
+def trace(
+    item: Annotated[str, typer.Argument(help="A clip id, video id, or file name.")],
+    as_json: Json = False,
+) -> None:
+    """Everything known about one clip, video or file: why it is in, or why it is out."""
+    from curate.console import out, show
+    from curate.report.trace import trace as run_trace
+
+    found = run_trace(_workspace(), item)
+    if as_json:
+        show({name: frame.to_dicts() for name, frame in found.items()}, as_json=True)
+        return
+    for name, frame in found.items():
+        out.print(f"\n[bold]{name}[/bold]")
+        show(frame)
+
+
+@app.command()
+def search(
+    text: Annotated[
+        list[str] | None, typer.Argument(help="What a frame shows, in words; several are averaged.")
+    ] = None,
+    not_text: Annotated[list[str] | None, typer.Option("--not", help="What it must not be mistaken for.")] = None,
+    like: Annotated[list[str] | None, typer.Option(help="A clip id, or an image or video file.")] = None,
+    where: Annotated[str | None, typer.Option(help="SQL condition over signals and metadata.")] = None,
+    limit: Annotated[int, typer.Option(min=1)] = 20,
+    as_json: Json = False,
+) -> None:
+    """Find clips by text, by example and by condition."""
+    from curate.console import show
+    from curate.dedupe.search import search as run_search
+
+    if not text and not like:
+        raise InputError("nothing to search for", fix="Give a text, or --like CLIP_OR_FILE")
+    found = run_search(
+        _workspace(), text=text or (), not_text=not_text or (), like=like or (), where=where, limit=limit
+    )
+    show(found, as_json=as_json, columns=["clip_id", "similarity", "best_start_s", "best_end_s", "source", "path"])
+
+
+@app.command()
+def gaps(as_json: Json = False) -> None:
+    """For each capability: target, supply, evaluation, and what is missing, most urgent first."""
+    from curate.console import out, show
+    from curate.targets.coverage import gaps as run_gaps
+    from curate.targets.coverage import slice_gaps
+
+    workspace = _workspace()
+    found, slices = run_gaps(workspace), slice_gaps(workspace)
+    if as_json:
+        show({"capabilities": found.to_dicts(), "slices": slices.to_dicts()}, as_json=True)
+        return
+    show(found, columns=[name for name in found.columns if name not in ("spec_version", "gap_s", "labelled")])
+    short = slices.filter(slices["gap_clips"] > 0)
+    if short.height:
+        out.print("\nslices below their floor")
+        show(short)
+
+
+@label.command("up")
+def label_up(port: Annotated[int, typer.Option(help="Port on this machine.")] = 8080) -> None:
+    """Start Label Studio for this workspace: its own environment, SQLite, offline."""
+    from curate.console import bars
+    from labeling.server import up
+
+    with bars() as progress:
+        server = up(_workspace().state / "label-studio", port=port, progress=progress)
+    print(f"Label Studio at {server.url}")
+    print(f"Log in with the account in {_workspace().state / 'label-studio'}")
+
+
+@label.command("down")
+def label_down() -> None:
+    """Stop this workspace's Label Studio."""
+    from labeling.server import down
+
+    down(_workspace().state / "label-studio")
+
+
+@label.command("push")
+def label_push(
+    capabilities: Annotated[
+        list[str] | None, typer.Argument(help="Capability ids; all with a gap if not given.")
+    ] = None,
+    budget: Annotated[int, typer.Option(min=1, help="Clips for each capability.")] = 40,
+    who: Who = "",
+    why: Why = "curate label push",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and why.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Choose the clips most worth a label and send them to Label Studio. Sending again adds nothing twice."""
+    from curate.console import bars, show
+    from curate.targets.choose import choose
+    from curate.targets.coverage import gaps as run_gaps
+    from labeling.push import push
+    from labeling.server import connect
+
+    workspace = _workspace()
+    if not capabilities:
+        found = run_gaps(workspace)
+        capabilities = found.filter(found["gap_clips"] > 0)["capability"].to_list()
+    chosen = {name: choose(workspace, name, budget) for name in capabilities}
+    if dry_run:
+        plan = {name: clips.to_dicts() for name, clips in chosen.items()}
+        show(plan if as_json else {name: f"{len(clips)} clips" for name, clips in plan.items()}, as_json=as_json)
+        return
+    server = connect(workspace.state / "label-studio")
+    pushed = []
+    with bars() as progress:
+        for name, clips in chosen.items():
+            pushed.append(push(workspace, name, clips, server, who=who or _user(), why=why, progress=progress))
+    _show_rows(pushed, as_json)
+
+
+@label.command("pull")
+def label_pull(
+    capabilities: Annotated[list[str] | None, typer.Argument(help="Capability ids; all where not given.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Fetch new and changed annotations as labels. Nothing is overwritten."""
+    from curate.console import bars, show
+    from labeling.pull import pull
+    from labeling.server import connect
+
+    workspace = _workspace()
+    with bars() as progress:
+        server = connect(workspace.state / "label-studio")
+        show(pull(workspace, capabilities or None, server=server, progress=progress), as_json=as_json)
+
+
+@label.command("simulate")
+def label_simulate(
+    truth: Annotated[Path, typer.Argument(help="truth.json of the sample world.")],
+    capabilities: Annotated[list[str] | None, typer.Argument(help="Capability ids; all where not given.")] = None,
+) -> None:
+    """Annotate waiting tasks from the sample world's truth, through Label Studio's real API."""
+    import json
+
+    from curate.console import bars
+    from labeling.server import connect
+    from labeling.simulate import annotate
+
+    workspace = _workspace()
+    with bars() as progress:
+        server = connect(workspace.state / "label-studio")
+        content = json.loads(truth.read_text())
+        count = annotate(workspace, content, server, capabilities=capabilities or None, progress=progress)
+    print(f"{count} tasks annotated")
+
+
+@mix.command("build")
+def mix_build(
+    name: Annotated[str, typer.Argument(help="A mix of configs/mixes/.")],
+    who: Who = "",
+    why: Why = "curate mix build",
+    as_json: Json = False,
+) -> None:
+    """Solve, split, pack and publish a new version of a mix, if anything changed."""
+    from curate.console import bars, show
+    from curate.mixes.build import build
+
+    with bars() as progress:
+        show(build(_workspace(), name, who=who or _user(), why=why, progress=progress), as_json=as_json)
+
+
+@mix.command("list")
+def mix_list(
+    name: Annotated[str | None, typer.Argument(help="A mix; all where not given.")] = None, as_json: Json = False
+) -> None:
+    """The published versions."""
+    from curate.mixes.load import versions
+
+    workspace = _workspace()
+    names = [name] if name else list(workspace.mixes())
+    _show_rows([version for each in names for version in versions(workspace, each)], as_json)
+
+
+@mix.command("verify")
+def mix_verify(name: Annotated[str | None, typer.Argument(help="A mix; all where not given.")] = None) -> None:
+    """Prove over all versions that no video and no duplicate group is on two sides of a split."""
+    from curate.mixes.verify import verify
+
+    leaks = verify(_workspace(), name)
+    for leak in leaks:
+        print(leak)
+    print(f"{len(leaks)} leaks")
+    if leaks:
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    mix: Annotated[str, typer.Argument(help="A published mix.")],
+    rev: Revision = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
+    seed: int = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """Train the reference segmenter from a published mix. Interrupted, it resumes."""
+    from curate.console import bars, show
+    from curate.model.train import train as run_train
+
+    options: dict[str, Any] = {} if steps is None else {"steps": steps}
+    with bars() as progress:
+        done = run_train(_workspace(), mix, rev, seed=seed, device=device, progress=progress, **options)
+    show(done, as_json=as_json)
+
+
+@app.command()
+def evaluate(
+    mix: Annotated[str, typer.Argument(help="A published mix.")],
+    rev: Revision = None,
+    model: Annotated[Path | None, typer.Option(help="A trained model's directory; zero-shot where not given.")] = None,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    as_json: Json = False,
+) -> None:
+    """Measure a model on a mix's split, per capability, with intervals."""
+    from curate.console import bars, show
+    from curate.model.evaluate import evaluate as run_evaluate
+
+    with bars() as progress:
+        found = run_evaluate(_workspace(), mix, rev, model=model, split=split, progress=progress)
+    show(found, as_json=as_json)
+
+
+@app.command()
+def segment(
+    video: Annotated[Path, typer.Argument(help="A video file.")],
+    definitions: Annotated[Path, typer.Option(help="JSON or YAML: the segment definitions that are asked for.")],
+    model: Annotated[Path | None, typer.Option(help="A trained model's directory; the newest if not given.")] = None,
+    zero_shot: Annotated[bool, typer.Option("--zero-shot", help="Similarities alone, no trained model.")] = False,
+) -> None:
+    """Time-based, structured metadata of a video: segments with start, end and typed fields, as JSON."""
+    from curate.console import show
+    from curate.model.infer import newest_model, read_definitions
+    from curate.model.infer import segment as run_segment
+
+    workspace = _workspace()
+    chosen = None if zero_shot else model or newest_model(workspace.models)
+    wanted = read_definitions(definitions)
+    found = run_segment(video, wanted, model=chosen, embedding=workspace.analysis().embedding)
+    show(found, as_json=True)
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Where we stand: supply, gaps, labels, mixes, models, and what to do next."""
+    from curate.console import show
+    from curate.report.status import status as run_status
+
+    found = run_status(_workspace())
+    if as_json:
+        show(found.as_dict(), as_json=True)
+    else:
+        print(found.as_text())
+
+
+@app.command()
+def report() -> None:
+    """Write the HTML report and print its path."""
+    from curate.report.page import write_report
+
+    print(write_report(_workspace()))
+
+
+@app.command("demo-footage")
+def demo_footage(
+    directory: Annotated[Path, typer.Argument(help="Where the videos and truth.json go.")],
+    videos: Annotated[int, typer.Option(min=1, help="Original videos; copies and broken files come on top.")] = 60,
+    seed: int = 0,
+) -> None:
+    """Render the sample world: raw videos with known truth."""
+    from curate.console import bars
+    from curate.sample.world import render_world
+
+    with bars() as progress:
+        truth = render_world(directory, videos, seed, progress=lambda done, total: progress("videos", done, total))
+    print(f"{len(truth['videos'])} files in {directory}")
+
+
+@app.command()
+def demo(
+    directory: Annotated[Path, typer.Argument(help="Scratch workspace.")] = Path("demo"),
+    videos: Annotated[int, typer.Option(min=24, help="Original videos of the sample world.")] = 60,
+) -> None:
+    """Once round the wheel on the sample world: footage in, a versioned mix and a trained segmenter out."""
+    from flows.demo import run_demo
+
+    run_demo(directory, videos=videos)
+
+
+@app.command()
+def flow(
+    name: Annotated[str, typer.Argument(help="collect, label, build or train.")],
+    argument: Annotated[list[str] | None, typer.Option("--set", help="name=value for the flow, repeatable.")] = None,
+) -> None:
+    """Run a Prefect flow over this workspace, with retries and a recorded run. Needs no Prefect server."""
+    from flows import run_flow
+
+    settings = dict(_pair(text) for text in argument or [])
+    run_flow(_workspace(), name, settings)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise InputError(f"--set {text!r}: expected name=value")
+    return name, value
+
+
+def _workspace() -> "Workspace":
+    from curate.workspace import open_workspace
+
+    return open_workspace(os.environ.get("CURATE_WORKSPACE", "."))
+
+
+def _user() -> str:
+    import getpass
+
+    return getpass.getuser()
+
+
+def _show_rows(rows: list, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    import polars as pl
+
+    from curate.console import show
+
+    show(pl.DataFrame([asdict(row) for row in rows]), as_json=as_json)
+
+
+def main() -> None:
+    """Entry point: our own errors become one line and an exit status; others too, with `--debug` for the traceback."""
+    try:
+        app()
+    except CurateError as error:
+        if os.environ.get("CURATE_DEBUG"):
+            raise
+        print(f"curate: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)
+    except Exception as error:
+        if os.environ.get("CURATE_DEBUG"):
+            raise
+        print(
+            f"curate: unexpected {type(error).__name__}: {error}. Run with --debug for the traceback", file=sys.stderr
+        )
+        sys.exit(1)

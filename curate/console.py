@@ -1,0 +1,74 @@
+"""What the command line shows a person: tables, facts, and bars on long work. Nothing here computes."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from curate.progress import Progress
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def bars() -> Iterator[Progress]:
+    """A progress callback that draws one bar for each kind of thing that is counted; on stderr, gone when done."""
+    columns = (TextColumn("{task.description:>12}"), BarColumn(40), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bars(*columns, console=err, transient=True) as shown:
+        tasks: dict[str, TaskID] = {}
+
+        def advance(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = shown.add_task(what, total=total)
+            shown.update(tasks[what], completed=done, total=total)
+
+        yield advance
+
+
+def show(result: Any, *, as_json: bool = False, columns: list[str] | None = None) -> None:
+    """Prints a frame as a table, anything else as facts; with `as_json`, the whole of it as one JSON value."""
+    if as_json:
+        print(json.dumps(_plain(result), default=str, indent=1))
+    elif hasattr(result, "iter_rows"):
+        out.print(_table(result, columns or result.columns))
+    else:
+        for name, value in _plain(result).items():
+            if value not in (None, [], {}):
+                out.print(f"  {name.replace('_', ' '):<16} {_cell(value)}")
+
+
+def _plain(result: Any) -> Any:
+    if hasattr(result, "to_dicts"):
+        return result.to_dicts()
+    if is_dataclass(result) and not isinstance(result, type):
+        return asdict(result)
+    return result
+
+
+def _table(frame: Any, columns: list[str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        numeric = frame.schema[name].is_numeric()
+        table.add_column(name.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
+    for row in frame.select(columns).iter_rows():
+        table.add_row(*(_cell(value) for value in row))
+    return table
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_cell(part)}" for name, part in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_cell(part) for part in value)
+    return str(value)

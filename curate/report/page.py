@@ -1,0 +1,98 @@
+"""The HTML report: one file that needs nothing else, for a person who asks where we stand and why."""
+
+import base64
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from curate import views
+from curate.errors import DecodeError
+from curate.media.thumbnail import thumbnail
+from curate.mixes.load import read_lock
+from curate.progress import Progress, silent
+from curate.report.status import status
+from curate.workspace import Workspace
+
+_THUMBNAILS = 6
+
+
+def write_report(workspace: Workspace, *, progress: Progress = silent) -> Path:
+    """Writes .curate/reports/report.html and returns its path."""
+    standing = status(workspace)
+    titles = {name: spec.title for name, spec in workspace.capabilities().items()}
+    names = [row["capability"] for row in standing.gaps]
+    strips = {}
+    for index, name in enumerate(names):
+        strips[name] = _strip(workspace, name)
+        progress("thumbnails", index + 1, len(names))
+    environment = Environment(
+        loader=PackageLoader("curate.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    html = environment.get_template("page.html").render(
+        name=workspace.root.name,
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        status=standing,
+        titles=titles,
+        strips=strips,
+        scores=_scores_by_model(standing.evaluations),
+        losses=_losses(workspace),
+        mixes=[
+            {**mix, "lock": read_lock(mix["name"], mix["revision"], workspace=workspace.root)} for mix in standing.mixes
+        ],
+    )
+    path = workspace.reports / "report.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(html)
+    return path
+
+
+def _strip(workspace: Workspace, capability: str) -> list[dict[str, Any]]:
+    """The clips that score highest, each as a picture at the middle of its best span."""
+    best = (
+        views.kept_clips(workspace.catalog)
+        .join(workspace.catalog.scan("scores").filter(pl.col("capability") == capability, "eligible"), on="clip_id")
+        .sort("similarity", "clip_id", descending=[True, False])
+        .head(_THUMBNAILS)
+        .collect()
+    )
+    shown = []
+    for row in best.iter_rows(named=True):
+        try:
+            picture = thumbnail(row["path"], (row["best_start_s"] + row["best_end_s"]) / 2, width=192)
+        except DecodeError:
+            continue
+        shown.append(
+            {
+                "jpeg": base64.b64encode(picture).decode(),
+                "clip_id": row["clip_id"],
+                "file": Path(row["path"]).name,
+                "start_s": row["start_s"],
+                "probability": row["probability"],
+            }
+        )
+    return shown
+
+
+def _scores_by_model(evaluations: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
+    """F1@0.5 as capability -> model -> row."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in evaluations:
+        found.setdefault(row["capability"], {})[row["model"]] = row
+    return found
+
+
+def _losses(workspace: Workspace) -> list[dict[str, Any]]:
+    """Inputs that were filtered or failed, counted by stage and reason, with an example of each."""
+    return (
+        workspace.catalog.scan("outcomes")
+        .filter(pl.col("outcome") != "ok")
+        .with_columns(rule=pl.col("reason").str.replace(r"\s(of|as) .*$", ""))
+        .group_by("stage", "outcome", "rule")
+        .agg(count=pl.len(), example=pl.col("item").min())
+        .sort("stage", "outcome", "count", descending=[False, False, True])
+        .collect()
+        .to_dicts()
+    )

@@ -1,0 +1,112 @@
+"""Where we stand: the facts of a workspace on one screen, and the one thing to do next."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import polars as pl
+
+from curate import views
+from curate.mixes.load import versions
+from curate.targets.coverage import gaps
+from curate.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Status:
+    """Facts of a workspace.
+
+    Attributes:
+        files: inputs by outcome: ok, filtered, failed.
+        footage_h: hours of decoded video.
+        clips, kept: clips of the current analysis, and those left when duplicates are out.
+        gaps: one dict for each capability, most urgent first (see `curate.targets.coverage.gaps`).
+        labels: labels in force by verdict.
+        mixes: the newest version of each published mix.
+        evaluations: newest F1@0.5 for each model and capability.
+        next_step: the command that moves the wheel from here.
+    """
+
+    files: dict[str, int]
+    footage_h: float
+    clips: int
+    kept: int
+    gaps: list[dict[str, Any]]
+    labels: dict[str, int]
+    mixes: list[dict[str, Any]]
+    evaluations: list[dict[str, Any]]
+    next_step: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def as_text(self) -> str:
+        """One screen of plain text."""
+        files = ", ".join(f"{count} {name}" for name, count in self.files.items() if count) or "none yet"
+        lines = [
+            f"footage   {sum(self.files.values())} files ({files}), {self.footage_h:.2f} h",
+            f"clips     {self.clips}, {self.kept} kept after duplicates",
+            "labels    " + (", ".join(f"{count} {name}" for name, count in self.labels.items()) or "none yet"),
+        ]
+        for mix in self.mixes:
+            lines.append(f"mix       {mix['name']} {mix['revision']}: {mix['rows']} clips")
+        if self.gaps:
+            lines += [
+                "",
+                f"{'capability':<20}{'labelled':>9}{'target':>8}{'gap':>6}{'F1@0.5':>8}{'floor':>7}{'priority':>10}",
+            ]
+        for row in self.gaps:
+            f1 = "-" if row["evaluation"] is None else f"{row['evaluation']:.2f}"
+            lines.append(
+                f"{row['capability']:<20}{row['positives']:>9}{row['target']:>8}{row['gap_clips']:>6}"
+                f"{f1:>8}{row['floor']:>7.2f}{row['priority']:>10.2f}"
+            )
+        return "\n".join([*lines, "", f"next: {self.next_step}"])
+
+
+def status(workspace: Workspace) -> Status:
+    """Reads where the workspace stands. Writes nothing."""
+    catalog = workspace.catalog
+    files = views.outcome_counts(catalog, "collect")
+    clips = views.clips(catalog).collect()
+    kept = views.kept_clips(catalog).select(pl.len()).collect().item()
+    labels = dict(views.labels(catalog).group_by("verdict").len().sort("verdict").collect().iter_rows())
+    published = [versions(workspace, name) for name in workspace.mixes()]
+    newest = [asdict(found[-1]) for found in published if found]
+    found = gaps(workspace).to_dicts()
+    evaluations = (
+        catalog.scan("evaluations")
+        .filter(pl.col("metric") == "f1@0.5")
+        .sort("written_at")
+        .unique(["model", "capability"], keep="last", maintain_order=True)
+        .sort("capability", "model")
+        .select("model", "mix", "revision", "split", "capability", "value", "low", "high", "videos", "segments")
+        .collect()
+        .to_dicts()
+    )
+    step = _next_step(sum(files.values()), sum(labels.values()), newest, evaluations, found)
+    return Status(
+        files=files,
+        footage_h=float(clips.unique("video_id")["video_duration_s"].sum()) / 3600,
+        clips=clips.height,
+        kept=kept,
+        gaps=found,
+        labels=labels,
+        mixes=newest,
+        evaluations=evaluations,
+        next_step=step,
+    )
+
+
+def _next_step(files: int, labels: int, mixes: list[dict], evaluations: list[dict], gaps: list[dict[str, Any]]) -> str:
+    if not files:
+        return "`curate collect` reads the footage of configs/sources/"
+    if not labels:
+        return "`curate label up`, then `curate label push` sends the clips most worth a label"
+    if not mixes:
+        return "`curate mix build NAME` publishes a first version from the labels"
+    if not evaluations:
+        return f"`curate train {mixes[0]['name']}`, then `curate evaluate {mixes[0]['name']} --model PATH`"
+    open_gaps = [row["capability"] for row in gaps if row["gap_clips"]]
+    if open_gaps:
+        return f"`curate label push {open_gaps[0]}` fills the most urgent gap"
+    return "all targets are met; raise one, or add a capability"

@@ -1,0 +1,54 @@
+"""Label: fetch what annotators have done, then order labels where a capability still has a gap."""
+
+from dataclasses import asdict
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from curate.targets.choose import choose
+from curate.targets.coverage import gaps
+from curate.targets.score import score
+from curate.workspace import open_workspace
+from flows.settings import progress
+from labeling.pull import pull
+from labeling.push import push
+from labeling.server import connect
+
+
+@task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=10)
+def pull_labels(workspace: str) -> dict[str, Any]:
+    here = open_workspace(workspace)
+    return asdict(pull(here, None, server=connect(here.state / "label-studio"), progress=progress.get()))
+
+
+@task(cache_policy=NO_CACHE)
+def recalibrate(workspace: str) -> dict[str, Any]:
+    return asdict(score(open_workspace(workspace), progress=progress.get()))
+
+
+@task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=10)
+def order_labels(workspace: str, capability: str, budget: int, who: str, why: str) -> dict[str, Any]:
+    here = open_workspace(workspace)
+    clips = choose(here, capability, budget)
+    server = connect(here.state / "label-studio")
+    return asdict(push(here, capability, clips, server, who=who, why=why, progress=progress.get()))
+
+
+@flow(name="label")
+def label_flow(
+    workspace: str,
+    who: str,
+    why: str,
+    capabilities: list[str] | None = None,
+    budget: int = 40,
+) -> dict[str, Any]:
+    """Pulls, recalibrates scores, and pushes `budget` clips for each capability (those with a gap where None)."""
+    pulled = pull_labels(workspace)
+    if pulled["new"]:
+        recalibrate(workspace)
+    if capabilities is None:
+        found = gaps(open_workspace(workspace))
+        capabilities = found.filter(found["gap_clips"] > 0)["capability"].to_list()
+    pushed = [order_labels(workspace, name, budget, who, why) for name in capabilities]
+    return {"pulled": pulled, "pushed": pushed}
