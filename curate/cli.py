@@ -187,6 +187,16 @@ def gaps(as_json: Json = False) -> None:
         show(short)
 
 
+@label.command("install")
+def label_install() -> None:
+    """Install Label Studio into an environment of its own, ready to start. `label up` does it when it must."""
+    from curate.console import bars
+    from labeling.server import prepare
+
+    with bars() as progress:
+        print(f"Label Studio in {prepare(progress=progress)}")
+
+
 @label.command("up")
 def label_up(port: Annotated[int, typer.Option(help="Port on this machine.")] = 8080) -> None:
     """Start Label Studio for this workspace: its own environment, SQLite, offline."""

@@ -1,0 +1,46 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test lint sample-clip label-studio chromium clean help
+
+help:  ## what each target does
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ -/'
+
+demo: $(VENV)/.installed label-studio  ## once round the wheel on the sample world, in ./demo
+	$(BIN)/curate demo demo
+
+test: $(VENV)/.installed-dev label-studio chromium lint  ## everything: lint, types, tests
+	$(BIN)/pytest
+
+lint: $(VENV)/.installed-dev  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+sample-clip: $(VENV)/.installed-dev  ## train the sample CLIP again
+	$(BIN)/python -m curate.sample.train_clip
+
+clean:  ## remove the environment and the demo workspace
+	rm -rf $(VENV) demo
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# Label Studio has an environment of its own: it and this project ask for different versions of the same libraries.
+label-studio: $(VENV)/.installed
+	$(BIN)/curate label install
+
+chromium:
+	@command -v chromium >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends chromium; }
