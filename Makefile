@@ -7,7 +7,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint sample-clip label-studio chromium clean help
+.PHONY: demo test lint docs sample-clip label-studio chromium clean help
 
 help:  ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ -/'
@@ -22,6 +22,9 @@ lint: $(VENV)/.installed-dev  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.installed-dev  ## the command reference, from --help
+	$(BIN)/typer curate.cli utils docs --name curate --title Commands --output docs/commands.md
 
 sample-clip: $(VENV)/.installed-dev  ## train the sample CLIP again
 	$(BIN)/python -m curate.sample.train_clip

@@ -4,8 +4,8 @@ Exit status: 0 done, 1 the run failed, 2 the input cannot be used, 3 the run fin
 load inside the commands, so that `curate --help` answers at once.
 """
 
-import os
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from curate.workspace import Workspace
 
 SOME_FAILED = 3
+
+
+@dataclass
+class _Global:
+    """What was said before the command."""
+
+    workspace: Path = Path()
+    debug: bool = False
+
+
+_global = _Global()
 
 app = typer.Typer(
     name="curate",
@@ -43,9 +54,7 @@ def _options(
     workspace: Annotated[Path, typer.Option("--workspace", "-w", help="The workspace, or a directory in it.")] = Path(),
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    os.environ["CURATE_WORKSPACE"] = str(workspace)
-    if debug:
-        os.environ["CURATE_DEBUG"] = "1"
+    _global.workspace, _global.debug = workspace, debug
 
 
 @app.command()
@@ -96,8 +105,6 @@ def collect(
         deduplicated = find_duplicates(workspace, progress=progress)
         scored = score(workspace, progress=progress)
     if as_json:
-        from dataclasses import asdict
-
         parts = {"collect": collected, "dedupe": deduplicated, "score": scored}
         show({name: asdict(part) for name, part in parts.items()}, as_json=True)
     else:
@@ -452,7 +459,7 @@ def _pair(text: str) -> tuple[str, str]:
 def _workspace() -> "Workspace":
     from curate.workspace import open_workspace
 
-    return open_workspace(os.environ.get("CURATE_WORKSPACE", "."))
+    return open_workspace(_global.workspace)
 
 
 def _user() -> str:
@@ -462,8 +469,6 @@ def _user() -> str:
 
 
 def _show_rows(rows: list, as_json: bool) -> None:
-    from dataclasses import asdict
-
     import polars as pl
 
     from curate.console import show
@@ -476,12 +481,12 @@ def main() -> None:
     try:
         app()
     except CurateError as error:
-        if os.environ.get("CURATE_DEBUG"):
+        if _global.debug:
             raise
         print(f"curate: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
     except Exception as error:
-        if os.environ.get("CURATE_DEBUG"):
+        if _global.debug:
             raise
         print(
             f"curate: unexpected {type(error).__name__}: {error}. Run with --debug for the traceback", file=sys.stderr

@@ -1,13 +1,41 @@
 """Fixtures that more than one area's tests use."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from curate.workspace import Workspace, create_workspace
+
+REPOSITORY = Path(__file__).parent.parent
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     """An empty workspace with the sample world's configs."""
     return create_workspace(tmp_path / "workspace", sample=True)
+
+
+@dataclass(frozen=True)
+class World:
+    """A workspace whose footage is the sample world, and what is true of that footage."""
+
+    workspace: Workspace
+    truth: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def sample_world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The sample world, collected: clips, duplicates and scores are there. Tests read it and change nothing."""
+    from curate.analyze.collect import collect
+    from curate.dedupe.duplicates import find_duplicates
+    from curate.sample.world import render_world
+    from curate.targets.score import score
+
+    workspace = create_workspace(tmp_path_factory.mktemp("sample") / "workspace", sample=True)
+    truth = render_world(workspace.root / "footage", 30, seed=11)
+    collect(workspace)
+    find_duplicates(workspace)
+    score(workspace)
+    return World(workspace, truth)

@@ -8,6 +8,7 @@ import pytest
 from curate.errors import InputError
 from curate.specs import Analysis, Capability, Mix, Source, read_spec, read_specs
 from curate.workspace import Workspace
+from tests.conftest import REPOSITORY
 
 CAPABILITY = """\
 id: bounce
@@ -87,7 +88,6 @@ def test_the_version_follows_the_meaning_not_the_text(tmp_path: Path) -> None:
     assert read_spec(tmp_path / "bounce.yaml", Capability).version != first
 
 
-REPOSITORY = Path(__file__).parent.parent
 SHIPPED = [REPOSITORY / "configs", REPOSITORY / "curate/templates/configs", REPOSITORY / "curate/sample/configs"]
 
 
