@@ -1,0 +1,43 @@
+"""Status and trace: the facts on one screen, and the reason behind each clip."""
+
+import polars as pl
+import pytest
+
+from curate.errors import InputError
+from curate.report.status import status
+from curate.report.trace import trace
+from curate.workspace import Workspace
+from tests.conftest import World
+
+
+def test_status_accounts_for_every_file_and_names_the_next_step(sample_world: World) -> None:
+    found = status(sample_world.workspace)
+    assert sum(found.files.values()) == len(sample_world.truth["videos"])
+    assert 0 < found.kept < found.clips
+    assert "curate label push" in found.next_step
+    text = found.as_text()
+    assert all(name in text for name in sample_world.workspace.capabilities())
+    assert text.count("\n") < 30, "one screen"
+
+
+def test_status_of_an_empty_workspace_says_how_to_begin(workspace: Workspace) -> None:
+    assert "curate collect" in status(workspace).next_step
+
+
+def test_a_dropped_clip_traces_to_the_clip_that_stands_for_it(sample_world: World) -> None:
+    catalog = sample_world.workspace.catalog
+    dropped, keeper = catalog.scan("duplicates").filter("keeper").select("clip_id", "other_id").collect().row(0)
+    found = trace(sample_world.workspace, dropped)
+    assert keeper in found["duplicates"]["other_id"].to_list()
+    reason = found["outcomes"].filter(pl.col("stage") == "dedupe")["reason"].item()
+    assert keeper in reason
+
+
+def test_a_failed_file_traces_to_its_reason(sample_world: World) -> None:
+    broken = next(video["file"] for video in sample_world.truth["videos"] if video["expected"] == "failed")
+    assert trace(sample_world.workspace, broken)["outcomes"]["outcome"].item() == "failed"
+
+
+def test_an_unknown_name_is_refused(workspace: Workspace) -> None:
+    with pytest.raises(InputError, match="nothing is known of 'nobody'"):
+        trace(workspace, "nobody")
