@@ -47,6 +47,13 @@ def embeddings(catalog: Catalog, model_id: str) -> pl.LazyFrame:
     )
 
 
+def current_embeddings(catalog: Catalog) -> pl.LazyFrame:
+    """Embeddings of the current clips, by the model of the analysis that made the clips."""
+    return catalog.scan("embeddings").join(
+        clips(catalog).select("clip_id", "work_key"), on=["clip_id", "work_key"], how="semi"
+    )
+
+
 def labels(catalog: Catalog) -> pl.LazyFrame:
     """The label in force for each clip and capability: the newest version of the newest annotation."""
     return (
