@@ -1,0 +1,237 @@
+"""Sends clips to annotators: each once, with a guess to correct where the search has one.
+
+Label Studio knows no uniqueness and a lost reply may hide a commit, so a task's identity (clip and spec version) is
+in its data, and is looked for before every import, under a lock, without retries. A push that was killed is
+repeated and sends what is missing.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any, TypeVar
+
+import polars as pl
+from label_studio_sdk.client import LabelStudio
+
+from curate import views
+from curate.engine import Failure
+from curate.errors import InputError
+from curate.identity import work_key
+from curate.progress import Progress, silent
+from curate.specs import Capability
+from curate.workspace import Workspace, new_run_id
+from labeling.client import Server, session
+from labeling.frames import Grid
+from labeling.interface import SEGMENT, VIDEO
+from labeling.projects import Project, open_project
+from labeling.proxies import Proxy, Span, cut_proxies, directory
+
+T = TypeVar("T")
+
+_BATCH_TASKS = 100
+_QUERY_IDS = 300
+"""Ids in one look-up: the query travels in the URL, and over 64 KiB the client refuses it."""
+
+
+@dataclass(frozen=True)
+class PushSummary:
+    """Clips sent now, there before, and those that could not be cut (each a `failed` outcome of stage `proxy`)."""
+
+    capability: str
+    pushed: int
+    already_there: int
+    failed: int
+    project_id: int
+    url: str
+
+
+def push(
+    workspace: Workspace,
+    capability: str,
+    clips: pl.DataFrame,
+    server: Server,
+    *,
+    who: str,
+    why: str = "",
+    progress: Progress = silent,
+) -> PushSummary:
+    """Sends `clips` (clip_id, and optionally probability and reason) to the capability's project, in their order.
+
+    Pushing again sends nothing twice. What is sent is recorded as a decision: who ordered the labels, why, and of
+    which clips.
+
+    Raises:
+        InputError: an unknown capability or clip, a refused token, or a server that cannot reach the media.
+        CurateError: the server does not answer, or another push is running.
+    """
+    spec = workspace.capability(capability)
+    address = _media_address(server)
+    why_each = clips["reason"] if "reason" in clips.columns else [""] * clips.height
+    reasons = dict(zip(clips["clip_id"], why_each, strict=True))
+    with workspace.lock("label-push"), session(server) as client:
+        media = directory(workspace) if server.pid else None
+        project = open_project(client, spec, media)
+        there = _already_there(client, project, list(reasons))
+        wanted = _clips(workspace, [clip for clip in reasons if clip not in there])
+        proxies, failures = _proxies(workspace, wanted, progress)
+        guesses = _guesses(workspace, spec, list(proxies))
+        rows = (row for row in wanted.iter_rows(named=True) if row["clip_id"] in proxies)
+        tasks = [
+            _task(row, proxies[row["clip_id"]], spec, address, reasons[row["clip_id"]], guesses.get(row["clip_id"]))
+            for row in rows
+        ]
+        _import(client, project, tasks, progress)
+        _show_guesses(client, project, guesses)
+    summary = PushSummary(capability, len(tasks), len(there), len(failures), project.number, project.url(server))
+    run_id = new_run_id("label-push")
+    _record_outcomes(workspace, run_id, proxies, failures)
+    _record_order(workspace, run_id, project, summary, sorted(task["data"]["clip_id"] for task in tasks), who, why)
+    return summary
+
+
+def _media_address(server: Server) -> str:
+    """What comes before a proxy's name in the address an annotator's browser loads it from."""
+    if server.pid:
+        return "/data/local-files/?d=proxies/"
+    address = os.environ.get("LABEL_STUDIO_MEDIA_URL")
+    if not address:
+        raise InputError(
+            "this Label Studio cannot read the clips, which are files of this workspace",
+            where=server.url,
+            fix="Serve .curate/cache/proxies over HTTP (with Range and CORS) and set LABEL_STUDIO_MEDIA_URL to its "
+            "address, or unset LABEL_STUDIO_URL and use `curate label up`",
+        )
+    return f"{address.rstrip('/')}/"
+
+
+def _already_there(client: LabelStudio, project: Project, clip_ids: Sequence[str]) -> set[str]:
+    found: set[str] = set()
+    for ids in _batches(clip_ids, _QUERY_IDS):
+        item = {"filter": "filter:tasks:data.clip_id", "operator": "in_list", "type": "String", "value": ids}
+        tasks = client.tasks.list(
+            project=project.number,
+            query=json.dumps({"filters": {"conjunction": "and", "items": [item]}}),
+            fields="task_only",
+            include="id,data",
+            resolve_uri=False,
+            page_size=1000,
+        )
+        found |= {task.data["clip_id"] for task in tasks}
+    return found & set(clip_ids)
+
+
+def _clips(workspace: Workspace, clip_ids: list[str]) -> pl.DataFrame:
+    wanted = pl.DataFrame({"clip_id": clip_ids}, schema={"clip_id": pl.String})
+    found = wanted.join(views.clips(workspace.catalog).collect(), on="clip_id", how="left", maintain_order="left")
+    unknown = found.filter(pl.col("video_id").is_null())["clip_id"].to_list()
+    if unknown:
+        raise InputError(f"no clip {unknown[0]!r} ({len(unknown)} unknown)", fix="Choose among the workspace's clips")
+    return found
+
+
+def _proxies(
+    workspace: Workspace, clips: pl.DataFrame, progress: Progress
+) -> tuple[dict[str, Proxy], list[Failure[Span]]]:
+    spans = [Span(*row) for row in clips.select("clip_id", "path", "start_s", "end_s").iter_rows()]
+    made: dict[str, Proxy] = {}
+    failures: list[Failure[Span]] = []
+    for outcome in cut_proxies(workspace, spans, progress):
+        if isinstance(outcome, Proxy):
+            made[outcome.clip_id] = outcome
+        else:
+            failures.append(outcome)
+    return made, failures
+
+
+def _guesses(workspace: Workspace, spec: Capability, clip_ids: list[str]) -> dict[str, dict[str, Any]]:
+    """The best span of each clip by the capability's scores, where there is one."""
+    scores = workspace.catalog.scan("scores").filter(
+        pl.col("capability") == spec.id,
+        pl.col("spec_version") == spec.version,
+        pl.col("clip_id").is_in(clip_ids),
+        pl.col("best_start_s").is_not_null(),
+        pl.col("best_end_s") > pl.col("best_start_s"),
+    )
+    columns = ["clip_id", "model_id", "probability", "best_start_s", "best_end_s"]
+    return {row["clip_id"]: row for row in scores.select(columns).collect().iter_rows(named=True)}
+
+
+def _task(
+    clip: dict[str, Any], proxy: Proxy, spec: Capability, address: str, reason: str, guess: dict[str, Any] | None
+) -> dict[str, Any]:
+    data = {
+        "video": f"{address}{proxy.name}",
+        "clip_id": clip["clip_id"],
+        "video_id": clip["video_id"],
+        "capability": spec.id,
+        "spec_version": spec.version,
+        "fps": float(proxy.fps),
+        "fps_fraction": str(proxy.fps),
+        "frames": proxy.frames,
+        "start_s": clip["start_s"],
+        "duration_s": proxy.duration_s,
+        "reason": reason,
+    }
+    return {"data": data, "predictions": [_prediction(data, proxy, spec, guess)] if guess else []}
+
+
+def _prediction(data: dict[str, Any], proxy: Proxy, spec: Capability, guess: dict[str, Any]) -> dict[str, Any]:
+    first, last = Grid(proxy.fps, proxy.frames, data["start_s"]).to_frames(guess["best_start_s"], guess["best_end_s"])
+    value = {"ranges": [{"start": first, "end": last}], "timelinelabels": [spec.id]}
+    region = {"id": "guess", "from_name": SEGMENT, "to_name": VIDEO, "type": "timelinelabels", "value": value}
+    return {"model_version": guess["model_id"], "score": guess["probability"], "result": [region]}
+
+
+def _import(client: LabelStudio, project: Project, tasks: list[dict[str, Any]], progress: Progress) -> None:
+    sent = 0
+    progress("tasks", sent, len(tasks))
+    for batch in _batches(tasks, _BATCH_TASKS):
+        client.projects.import_tasks(project.number, request=batch)
+        sent += len(batch)
+        progress("tasks", sent, len(tasks))
+
+
+def _show_guesses(client: LabelStudio, project: Project, guesses: dict[str, dict[str, Any]]) -> None:
+    """Label Studio shows the predictions of one model version only: the newest scores'."""
+    models = {guess["model_id"] for guess in guesses.values()}
+    if models:
+        client.projects.update(project.number, model_version=max(models))
+
+
+def _record_outcomes(
+    workspace: Workspace, run_id: str, proxies: dict[str, Proxy], failures: list[Failure[Span]]
+) -> None:
+    rows: list[dict[str, Any]] = [{"stage": "proxy", "item": clip_id, "outcome": "ok"} for clip_id in proxies]
+    for failure in failures:
+        item = {"stage": "proxy", "item": failure.item.clip_id, "outcome": "failed", "reason": failure.reason}
+        rows.append({**item, "seconds": failure.seconds})
+    workspace.catalog.write("outcomes", rows, run_id=run_id)
+
+
+def _record_order(
+    workspace: Workspace, run_id: str, project: Project, summary: PushSummary, sent: list[str], who: str, why: str
+) -> None:
+    """Writes who ordered which labels. A push that died before this is made up for by the one that repeats it."""
+    orders = workspace.catalog.scan("decisions").filter(pl.col("kind") == "label-order")
+    known = (json.loads(text).get("project") for text in orders.select("evidence").collect()["evidence"])
+    if not sent and (not summary.already_there or project.uid in known):
+        return
+    evidence = {**asdict(summary), "spec_version": project.spec_version, "project": project.uid, "clips": sent}
+    decision = {
+        "decision_id": work_key("label-order", project.uid, sent),
+        "kind": "label-order",
+        "subject": project.capability,
+        "status": "approved",
+        "who": who,
+        "why": why,
+        "evidence": json.dumps(evidence, sort_keys=True),
+    }
+    workspace.catalog.write("decisions", [decision], run_id=run_id)
+
+
+def _batches(items: Sequence[T], size: int) -> Iterator[list[T]]:
+    queue = iter(items)
+    while batch := list(islice(queue, size)):
+        yield batch
