@@ -1,0 +1,169 @@
+"""How well predicted segments agree with labelled ones.
+
+Matching is one-to-one: a truth segment is found at most once and a prediction counts at most once, so repeating a
+prediction costs precision instead of earning recall. A clip's agreement is a vector of counts (`tally`); counts add
+up over clips and videos, every metric is a function of their sum (`measure`), and a bootstrap over videos is a sum with
+other weights (`intervals`). Nothing here knows where truth or predictions are from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from curate.model.definitions import Segment
+
+THRESHOLDS = (0.3, 0.5, 0.7, 0.9)
+"""Temporal IoU from which on a prediction is a hit."""
+
+_N = len(THRESHOLDS)
+_HITS, _JOINT = slice(0, _N), slice(_N, 2 * _N)
+_PREDICTED, _TRUE, _BOUNDARY_S, _BOUNDARIES, _ALARMS, _NEGATIVE_S = range(2 * _N, 2 * _N + 6)
+TALLY_SIZE = 2 * _N + 6
+
+METRICS = (
+    *(f"{name}@{threshold}" for name in ("f1", "precision", "recall", "joint_f1") for threshold in THRESHOLDS),
+    "boundary_error_s",
+    "false_alarms_per_min",
+)
+
+
+def temporal_iou(a: Sequence[Segment], b: Sequence[Segment]) -> np.ndarray:
+    """[len(a), len(b)]: length of the intersection over length of the union, 0 where both are empty."""
+    if not a or not b:
+        return np.zeros((len(a), len(b)))
+    start_a, end_a = (np.array([[getattr(s, side)] for s in a]) for side in ("start_s", "end_s"))
+    start_b, end_b = (np.array([getattr(s, side) for s in b]) for side in ("start_s", "end_s"))
+    shared = np.clip(np.minimum(end_a, end_b) - np.maximum(start_a, start_b), 0, None)
+    union = (end_a - start_a) + (end_b - start_b) - shared
+    return np.divide(shared, union, out=np.zeros(shared.shape), where=union > 0)
+
+
+def match(
+    truth: Sequence[Segment],
+    predicted: Sequence[Segment],
+    threshold: float,
+    required: Sequence[str] = (),
+) -> list[tuple[int, int]]:
+    """Pairs (truth, prediction), one-to-one, that are hits: tIoU at least `threshold` and each `required` field right.
+
+    Of all such pairings it is one with the most hits, and among those one with the greatest summed tIoU (Hungarian
+    method). A required field that the truth does not carry is not asked for.
+    """
+    iou = temporal_iou(truth, predicted)
+    hit = (iou >= threshold) & (iou > 0)
+    if required and hit.any():
+        right = [[_fields_agree(t.fields, p.fields, required) for p in predicted] for t in truth]
+        hit &= np.array(right, dtype=bool).reshape(hit.shape)
+    if not hit.any():
+        return []
+    gain = np.where(hit, min(hit.shape) + 1 + iou, 0.0)  # one more hit outweighs any sum of tIoU
+    rows, columns = linear_sum_assignment(gain, maximize=True)
+    return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if hit[i, j]]
+
+
+def _fields_agree(truth: Mapping[str, Any], predicted: Mapping[str, Any], names: Sequence[str]) -> bool:
+    return all(_equal(truth[name], predicted.get(name)) for name in names if truth.get(name) is not None)
+
+
+def _equal(truth: Any, predicted: Any) -> bool:
+    if isinstance(truth, bool) or isinstance(predicted, bool):
+        return truth is predicted
+    if isinstance(truth, int | float) and isinstance(predicted, int | float):
+        return bool(np.isclose(truth, predicted, rtol=1e-6, atol=1e-9))
+    return bool(truth == predicted)
+
+
+def tally(
+    truth: Sequence[Segment], predicted: Sequence[Segment], duration_s: float, required: Sequence[str] = ()
+) -> np.ndarray:
+    """Counts of one clip and one definition, float [TALLY_SIZE], that add up over clips.
+
+    A clip without truth is a negative clip: its predictions are false alarms over `duration_s`. Boundary errors are of
+    the pairs that hit at tIoU 0.5.
+    """
+    counts = np.zeros(TALLY_SIZE)
+    for at, threshold in enumerate(THRESHOLDS):
+        pairs = match(truth, predicted, threshold)
+        counts[_HITS][at] = len(pairs)
+        counts[_JOINT][at] = len(match(truth, predicted, threshold, required)) if required else len(pairs)
+        if threshold == 0.5:
+            for i, j in pairs:
+                counts[_BOUNDARY_S] += abs(truth[i].start_s - predicted[j].start_s)
+                counts[_BOUNDARY_S] += abs(truth[i].end_s - predicted[j].end_s)
+            counts[_BOUNDARIES] = 2 * len(pairs)
+    counts[_PREDICTED], counts[_TRUE] = len(predicted), len(truth)
+    if not truth:
+        counts[_ALARMS], counts[_NEGATIVE_S] = len(predicted), duration_s
+    return counts
+
+
+def measure(counts: np.ndarray) -> np.ndarray:
+    """Summed counts [..., TALLY_SIZE] to metrics [..., len(METRICS)]; nan where a metric is undefined.
+
+    F1 is 2 hits / (predicted + true), undefined where both are none; precision without predictions, recall without
+    truth, boundary error without hits and false alarms without negative clips are undefined too.
+    """
+    hits, joint = counts[..., _HITS], counts[..., _JOINT]
+    predicted, true = counts[..., [_PREDICTED]], counts[..., [_TRUE]]
+    boundary_s, boundaries = counts[..., [_BOUNDARY_S]], counts[..., [_BOUNDARIES]]
+    alarms, negative_s = counts[..., [_ALARMS]], counts[..., [_NEGATIVE_S]]
+    return np.concatenate(
+        [
+            _ratio(2 * hits, predicted + true),
+            _ratio(hits, predicted),
+            _ratio(hits, true),
+            _ratio(2 * joint, predicted + true),
+            _ratio(boundary_s, boundaries),
+            _ratio(60 * alarms, negative_s),
+        ],
+        axis=-1,
+    )
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    part, whole = np.broadcast_arrays(part, whole)
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+
+
+def f1_at(truth: Sequence[Sequence[Segment]], predicted: Sequence[Sequence[Segment]], threshold: float = 0.5) -> float:
+    """F1 at one tIoU threshold over clips, whose truth and predictions are at the same place; nan if all is empty."""
+    hits = sum(len(match(t, p, threshold)) for t, p in zip(truth, predicted, strict=True))
+    total = sum(len(t) + len(p) for t, p in zip(truth, predicted, strict=True))
+    return 2 * hits / total if total else float("nan")
+
+
+def intervals(
+    tallies: np.ndarray, *, resamples: int = 1000, confidence: float = 0.95, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Metrics with percentile bootstrap intervals over videos (Efron 1979), since clips of a video are not independent.
+
+    Args:
+        tallies: [videos, definitions, TALLY_SIZE], summed over each video's clips.
+
+    Returns:
+        value, low and high, each [definitions + 1, len(METRICS)]; the last row is the mean over the definitions
+        for which the metric is defined, resampled together. nan where undefined.
+    """
+    videos = len(tallies)
+    draws = np.random.default_rng(seed).multinomial(videos, np.full(videos, 1 / videos), size=resamples)
+    resampled = _with_mean(measure(np.einsum("rv,vdk->rdk", draws.astype(float), tallies)))
+    tail = (1 - confidence) / 2
+    low, high = (_nan_quantile(resampled, q) for q in (tail, 1 - tail))
+    return _with_mean(measure(tallies.sum(0))), low, high
+
+
+def _with_mean(values: np.ndarray) -> np.ndarray:
+    """[..., definitions, metrics] with the mean over definitions as one more row."""
+    defined = ~np.isnan(values)
+    mean = _ratio(np.where(defined, values, 0).sum(-2, keepdims=True), defined.sum(-2, keepdims=True))
+    return np.concatenate([values, mean], axis=-2)
+
+
+def _nan_quantile(values: np.ndarray, q: float) -> np.ndarray:
+    """Quantile over the first axis without nan; nan where all are."""
+    empty = np.isnan(values).all(0)
+    return np.where(empty, np.nan, np.nanquantile(np.where(empty, 0.0, values), q, axis=0))
