@@ -1,0 +1,122 @@
+"""One decode of a video feeds every consumer: frames scaled by libav to the sizes that are asked for, with exact times.
+
+Conversion in Python costs more than decoding (reformatting each frame runs a 360p file at a third of its bare decoding
+rate), so each branch is a libav filter graph that scales while it converts. A graph per branch, rather than one with a
+`split`, so that a branch that samples in time pays only for the frames it takes. Measured on two cores: a branch of
+128x72 for every frame takes 5% off bare decoding at 1080p and 20% at 360p.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import av.filter
+import numpy as np
+from av.video.frame import VideoFrame
+
+from curate.media.container import rotation_of, shown_frames
+
+_EPSILON_S = 1e-9
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What one consumer wants.
+
+    Args:
+        width: of the picture as shown, in pixels; the aspect is the consumer's affair.
+        height: likewise.
+        pixel_format: channel order.
+        every_s: take the first frame at or after each multiple of this time, no frame twice; all frames where None.
+    """
+
+    width: int
+    height: int
+    pixel_format: Literal["rgb24", "bgr24"] = "rgb24"
+    every_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame for one branch: seconds from the first shown frame, and a contiguous uint8 [height, width, 3]."""
+
+    branch: str
+    time_s: float
+    image: np.ndarray
+
+
+def decode(
+    path: Path | str, branches: Mapping[str, Branch], start_s: float | None = None, end_s: float | None = None
+) -> Iterator[Frame]:
+    """Yields frames of all branches in presentation order, from a single decode in bounded memory.
+
+    Args:
+        path: a video file.
+        branches: what is wanted, by name. A frame that several branches take is yielded once for each, in this order.
+        start_s: the first time to yield, from the first shown frame; entered by seeking.
+        end_s: the first time not to yield.
+
+    Raises:
+        DecodeError: the file cannot be opened, or is damaged within the span.
+    """
+    scalers = {name: _Scaler(branch) for name, branch in branches.items()}
+    due_s = {name: _next_due_s(branch, start_s or 0.0, inclusive=True) for name, branch in branches.items()}
+    for time_s, stored in shown_frames(path, start_s, end_s):
+        for name, branch in branches.items():
+            if time_s < due_s[name] - _EPSILON_S:
+                continue
+            due_s[name] = _next_due_s(branch, time_s, inclusive=False)
+            yield Frame(name, time_s, scalers[name].picture(stored))
+
+
+def picture(stored: VideoFrame, width: int, height: int) -> np.ndarray:
+    """One decoded frame as it is shown: rotated, scaled, uint8 RGB [height, width, 3]."""
+    return _Scaler(Branch(width, height), flags="bicubic").picture(stored)
+
+
+def _next_due_s(branch: Branch, time_s: float, *, inclusive: bool) -> float:
+    """The first grid time at or after `time_s`, or after it."""
+    if branch.every_s is None:
+        return -math.inf
+    steps = time_s / branch.every_s
+    nearest = round(steps)
+    on_grid = abs(steps - nearest) * branch.every_s < _EPSILON_S
+    step = (nearest if inclusive else nearest + 1) if on_grid else math.floor(steps) + 1
+    return step * branch.every_s
+
+
+class _Scaler:
+    """Holds a branch's filter graph, built anew when the stream changes its size or format midway."""
+
+    def __init__(self, branch: Branch, flags: str = "fast_bilinear") -> None:
+        self._branch, self._flags = branch, flags
+        self._shape: tuple[int, int, str, int] | None = None
+        self._graph = av.filter.Graph()
+
+    def picture(self, stored: VideoFrame) -> np.ndarray:
+        rotation_deg = rotation_of(stored)
+        shape = (stored.width, stored.height, stored.format.name, rotation_deg)
+        if shape != self._shape:
+            self._graph, self._shape = self._build(stored, rotation_deg), shape
+        self._graph.vpush(stored)
+        image = self._graph.vpull().to_ndarray()
+        # Turning the small picture costs less than transposing the large one.
+        return np.ascontiguousarray(np.rot90(image, -rotation_deg // 90)) if rotation_deg else image
+
+    def _build(self, stored: VideoFrame, rotation_deg: int) -> av.filter.Graph:
+        width, height = self._branch.width, self._branch.height
+        if rotation_deg % 180:
+            width, height = height, width
+        graph = av.filter.Graph()
+        graph.threads = 1
+        graph.link_nodes(
+            graph.add_buffer(
+                width=stored.width, height=stored.height, format=stored.format, time_base=stored.time_base
+            ),
+            graph.add("scale", f"{width}:{height}:flags={self._flags}"),
+            graph.add("format", self._branch.pixel_format),
+            graph.add("buffersink"),
+        ).configure()
+        return graph
