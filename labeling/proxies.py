@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from curate.engine import Failure, run
+from curate.engine import Failure, run, worker_count
 from curate.media.cut import cut
 from curate.progress import Progress
 from curate.workspace import Workspace
@@ -56,7 +56,9 @@ def cut_proxies(workspace: Workspace, spans: list[Span], progress: Progress) -> 
     progress("proxies", len(spans) - len(missing), len(spans))
     if not missing:
         return
-    here = workspace.analysis().engine.model_copy(update={"kind": "local"})  # proxies are files of this machine
+    engine = workspace.analysis().engine
+    workers = min(worker_count(engine), len(missing))
+    here = engine.model_copy(update={"kind": "local", "workers": workers})  # proxies are files of this machine
     done = len(spans) - len(missing)
     for outcome in run(_cut, missing, here):
         done += 1

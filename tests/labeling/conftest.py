@@ -1,0 +1,105 @@
+"""A real Label Studio over one small workspace, shared by all tests here; each test has a capability of its own."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+
+from curate import views
+from curate.catalog import TABLES
+from curate.identity import file_id, span_id
+from curate.media.probe import probe
+from curate.sample.world import render_world
+from curate.workspace import Workspace, create_workspace
+from labeling.client import Server
+from labeling.server import down, up
+
+CLIP_S = 4.0
+CLIPS_EACH = 4
+COLOR = {"name": "color", "type": "string", "enum": ["red", "green", "blue"], "required": True}
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A workspace with clips of six videos (29.97, variable rate, late start, rotated ...) and its Label Studio."""
+
+    workspace: Workspace
+    truth: dict[str, Any]
+    server: Server
+
+    def capability(self, name: str, **changes: Any) -> str:
+        """Adds a capability and returns its id."""
+        write_capability(self.workspace, name, **changes)
+        return name
+
+    def clips(self, count: int | None = None) -> pl.DataFrame:
+        """Clips in the form that `choose` gives them."""
+        clips = views.clips(self.workspace.catalog).select("clip_id").collect().head(count or 1000)
+        return clips.with_columns(probability=pl.lit(0.5), reason=pl.lit("likely"))
+
+    def truth_of(self, name: str, action: str | None = None) -> dict[str, Any]:
+        """The world's truth with `action` (every action where None) called `name`, as if it were that capability."""
+        truth = copy.deepcopy(self.truth)
+        for video in truth["videos"]:
+            for segment in video["segments"]:
+                if action in (None, segment["action"]):
+                    segment["action"] = name
+        return truth
+
+    def labels(self, name: str) -> pl.DataFrame:
+        """Every version of the capability's labels, oldest first."""
+        return self.workspace.catalog.history("labels").filter(pl.col("capability") == name).collect()
+
+
+def write_capability(workspace: Workspace, name: str, **changes: Any) -> None:
+    content = {
+        "id": name,
+        "title": f"Something {name}s",
+        "owner": "tests",
+        "why": "a test needs it",
+        "definition": "It is seen.",
+        "segment": {"description": "One time.", "fields": [COLOR], "min_duration": 0.1, "max_duration": 20},
+        "match": {"text": ["a thing"]},
+        "target": {"clips": 10},
+    }
+    directory = workspace.configs / "capabilities"
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / f"{name}.yaml").write_text(yaml.safe_dump({**content, **changes}))
+
+
+@pytest.fixture(scope="session")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    workspace = create_workspace(tmp_path_factory.mktemp("labeling") / "workspace", sample=True)
+    truth = render_world(workspace.root / "footage", 6, seed=2)
+    _collect(workspace, truth)
+    state = workspace.state / "label-studio"
+    try:
+        yield Desk(workspace, truth, up(state))
+    finally:
+        down(state)
+
+
+def _collect(workspace: Workspace, truth: dict[str, Any]) -> None:
+    """Writes what collecting would: files, videos, outcomes, and clips of a few seconds from end to end."""
+    files, videos, clips, outcomes = [], [], [], []
+    for entry in truth["videos"]:
+        if entry["kind"] != "original":
+            continue
+        path = workspace.root / "footage" / entry["file"]
+        video_id, info = file_id(path), asdict(probe(path))
+        known = {name: value for name, value in info.items() if name in TABLES["videos"].columns}
+        where = {"source": "sample_world", "path": str(path), "video_id": video_id, "licence": "CC0-1.0"}
+        files.append(where)
+        videos.append({**where, **known})
+        item = {"stage": "collect", "item": f"sample_world/{entry['file']}", "video_id": video_id, "outcome": "ok"}
+        outcomes.append(item)
+        for start_s in (0.7 + CLIP_S * index for index in range(CLIPS_EACH)):
+            end_s = start_s + CLIP_S
+            clip_id = span_id(video_id, start_s, end_s)
+            clips.append({"clip_id": clip_id, "video_id": video_id, "start_s": start_s, "end_s": end_s})
+    for table, rows in (("files", files), ("videos", videos), ("clips", clips), ("outcomes", outcomes)):
+        workspace.catalog.write(table, rows, run_id="test", work_key="test")
