@@ -2,10 +2,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.model.synthetic import DIM, capability, texts
 
 from curate.errors import InputError
 from curate.model.definitions import as_definition, as_definitions, encode, read_definitions
+from tests.model.synthetic import DIM, capability, texts
 
 REQUEST = {
     "id": "goal",

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.model.synthetic import ACTIONS, capability, rows, texts
 
 from curate.model import zero_shot
 from curate.model.definitions import Encoded, as_definition, as_definitions, encode
@@ -13,6 +12,7 @@ from curate.model.fit import Fitted, Recipe, fit
 from curate.model.metrics import f1_at
 from curate.model.predict import Predictor, trained
 from curate.model.segmenter import Segmenter, load_model, save_model
+from tests.model.synthetic import ACTIONS, capability, rows, texts
 
 CPU = torch.device("cpu")
 SMALL = Recipe(steps=20, batch=8, width=32, layers=1, warmup=5, validate_every=10)

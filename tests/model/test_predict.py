@@ -4,7 +4,6 @@ import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.model.synthetic import texts
 
 from curate.model import zero_shot
 from curate.model.definitions import Definition, Segment, as_definition, encode
@@ -19,6 +18,7 @@ from curate.model.predict import (
     windows,
 )
 from curate.model.segmenter import Segmenter, Shape, pool_weights
+from tests.model.synthetic import texts
 
 ANY = Definition("any", "anything", min_s=0.2, max_s=60)
 

@@ -1,0 +1,86 @@
+"""A published mix as training and evaluation see it: labelled examples and definitions, as vectors of one embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from curate.analyze.embed import load_embedder, model_id
+from curate.errors import InputError
+from curate.mixes.load import load_mix, read_lock
+from curate.mixes.versions import resolve, versions
+from curate.model.definitions import Definition, Encoded, as_definition, encode
+from curate.model.examples import Example, examples_of, read_rows
+
+if TYPE_CHECKING:
+    from curate.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class PublishedMix:
+    """One revision of a mix, opened in a workspace whose embedding is the mix's own."""
+
+    workspace: Workspace
+    name: str
+    revision: str
+    lock: Mapping[str, Any]
+
+    @property
+    def content(self) -> str:
+        """The lock's hash of all that a reader of the mix would see differ."""
+        return str(self.lock["content"])
+
+    @property
+    def embedding_model(self) -> str:
+        return str(self.lock["embedding_model"])
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The version of each capability's spec, as the mix was built with it."""
+        return {name: entry["version"] for name, entry in self.lock["capabilities"].items()}
+
+    @cached_property
+    def definitions(self) -> dict[str, Definition]:
+        """What each capability asks for, as the mix was built, whatever configs/ says now."""
+        place = f"mix {self.name} {self.revision}"
+        return {
+            name: as_definition(entry["spec"], where=f"{place}: {name}")
+            for name, entry in self.lock["capabilities"].items()
+        }
+
+    def encoded(self) -> dict[str, Encoded]:
+        """The definitions as text vectors of the mix's embedding."""
+        texts = load_embedder(self.workspace.analysis().embedding).texts
+        return {encoded.definition.id: encoded for encoded in encode(list(self.definitions.values()), texts)}
+
+    def examples(self, split: str) -> list[Example]:
+        """The labelled examples of a split, one for each occurrence; none where the mix has no such split."""
+        dataset = load_mix(self.name, self.revision, workspace=self.workspace.root)
+        return examples_of(read_rows(dataset[split]), self.definitions) if split in dataset else []
+
+
+def open_mix(workspace: Workspace, name: str, rev: str | None = None) -> PublishedMix:
+    """Opens a revision of a mix, the newest where `rev` is not given.
+
+    Raises:
+        InputError: no such mix or revision, or the workspace embeds with another model than the mix was built with.
+    """
+    revision = _revision(workspace, name, rev)
+    mix = PublishedMix(workspace, name, revision, read_lock(name, revision, workspace=workspace.root))
+    own = model_id(workspace.analysis().embedding)
+    if own != mix.embedding_model:
+        raise InputError(
+            f"mix {name} {mix.revision} holds vectors of {mix.embedding_model}, this workspace embeds with {own}",
+            where=workspace.configs / "analysis.yaml",
+            fix="Set `embedding` to the mix's model, or build the mix again",
+        )
+    return mix
+
+
+def _revision(workspace: Workspace, name: str, rev: str | None) -> str:
+    """v1, v2 ... where the revision is a version's, else the first 12 digits of its commit."""
+    commit = resolve(workspace, name, rev)
+    named = [version.revision for version in versions(workspace, name) if version.commit == commit]
+    return named[-1] if named else commit[:12]
