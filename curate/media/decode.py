@@ -30,12 +30,15 @@ class Branch:
         height: likewise.
         pixel_format: channel order.
         every_s: take the first frame at or after each multiple of this time, no frame twice; all frames where None.
+        scaling: `fast_bilinear` for measures on every frame; the others average what they shrink, as PIL does, for
+            pictures that a model looks at.
     """
 
     width: int
     height: int
     pixel_format: Literal["rgb24", "bgr24"] = "rgb24"
     every_s: float | None = None
+    scaling: Literal["fast_bilinear", "bilinear", "bicubic"] = "fast_bilinear"
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def decode(
 
 def picture(stored: VideoFrame, width: int, height: int) -> np.ndarray:
     """One decoded frame as it is shown: rotated, scaled, uint8 RGB [height, width, 3]."""
-    return _Scaler(Branch(width, height), flags="bicubic").picture(stored)
+    return _Scaler(Branch(width, height, scaling="bicubic")).picture(stored)
 
 
 def _next_due_s(branch: Branch, time_s: float, *, inclusive: bool) -> float:
@@ -90,8 +93,8 @@ def _next_due_s(branch: Branch, time_s: float, *, inclusive: bool) -> float:
 class _Scaler:
     """Holds a branch's filter graph, built anew when the stream changes its size or format midway."""
 
-    def __init__(self, branch: Branch, flags: str = "fast_bilinear") -> None:
-        self._branch, self._flags = branch, flags
+    def __init__(self, branch: Branch) -> None:
+        self._branch = branch
         self._shape: tuple[int, int, str, int] | None = None
         self._graph = av.filter.Graph()
 
@@ -115,7 +118,7 @@ class _Scaler:
             graph.add_buffer(
                 width=stored.width, height=stored.height, format=stored.format, time_base=stored.time_base
             ),
-            graph.add("scale", f"{width}:{height}:flags={self._flags}"),
+            graph.add("scale", f"{width}:{height}:flags={self._branch.scaling}"),
             graph.add("format", self._branch.pixel_format),
             graph.add("buffersink"),
         ).configure()
