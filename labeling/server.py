@@ -27,6 +27,8 @@ HOST = "127.0.0.1"
 DEFAULT_PORT = 8080
 _PORTS_TRIED = 100
 _START_S = 240.0
+_READY = "ready"
+"""Marks data that a server has come up on; without it they are an interrupted first start's, and made again."""
 _STOP_S = 20.0
 
 
@@ -48,12 +50,13 @@ def up(state_dir: Path, *, port: int = DEFAULT_PORT, progress: Progress = silent
     with FileLock(state_dir / "up.lock"):
         running = find(state_dir)
         if running:
+            _await(running, state_dir, progress)
             return running
-        port = _free_port(port)
         prepare(progress)
-        server = _start(state_dir, port, progress)
-        _write_private(state_dir / "server.json", {"pid": server.pid, "port": port})
-    return server
+        try:
+            return _start(state_dir, _free_port(port), progress)
+        except _PortTakenError:
+            return _start(state_dir, _free_port(port), progress)
 
 
 def down(state_dir: Path) -> bool:
@@ -101,9 +104,12 @@ def media_root(state_dir: Path) -> Path:
     return state_dir.resolve().parent / "cache"
 
 
+class _PortTakenError(CurateError):
+    """Somebody took the port between our look and Label Studio's."""
+
+
 def _start(state_dir: Path, port: int, progress: Progress) -> Server:
-    data, log, ready = state_dir / "data", state_dir / "server.log", state_dir / "ready"
-    first = not ready.exists()
+    data, first = state_dir / "data", not (state_dir / _READY).exists()
     if first:
         shutil.rmtree(data, ignore_errors=True)
         copy_template(data)
@@ -114,14 +120,14 @@ def _start(state_dir: Path, port: int, progress: Progress) -> Server:
         raise InputError("the account of this Label Studio is missing", where=state_dir / "account.json", fix=fix)
     root = media_root(state_dir)
     root.mkdir(parents=True, exist_ok=True)
-    pid = _spawn(port, log, _variables(data, root, account if first else None))
+    pid = _spawn(port, state_dir / "server.log", _variables(data, root, account if first else None))
+    _write_private(state_dir / "server.json", {"pid": pid, "port": port})
     server = Server(_url(port), account["token"], pid)
     try:
-        _await(server, log, progress)
+        _await(server, state_dir, progress)
     except BaseException:
-        _stop(pid, server.url)
+        down(state_dir)
         raise
-    ready.touch()
     return server
 
 
@@ -156,22 +162,26 @@ def _spawn(port: int, log: Path, variables: dict[str, str]) -> int:
     return os.posix_spawn(command[0], command, variables, file_actions=files, setsid=True)
 
 
-def _await(server: Server, log: Path, progress: Progress) -> None:
-    """Returns when `server` answers on its own port and knows its token.
+def _await(server: Server, state_dir: Path, progress: Progress) -> None:
+    """Returns when `server` answers on its own port and knows its token, and notes that its data are complete.
 
     Label Studio takes the next port where its own is busy, so the log's word on the port is checked before the token
     is shown to whoever listens there.
     """
-    began = time.monotonic()
+    began, log = time.monotonic(), state_dir / "server.log"
     progress("Label Studio starts", 0, 1)
     while True:
         waited_s = time.monotonic() - began
         started = [line for line in _lines(log) if line.startswith("Starting development server at ")]
         if started and not started[0].rstrip("/").endswith(server.url):
-            raise CurateError(f"the port was taken while Label Studio started: {server.url}", fix="Run it again")
+            raise _PortTakenError(
+                f"the port was taken while Label Studio started: {server.url}",
+                fix="Run `curate label down`, then `curate label up`",
+            )
         if started and _is_healthy(server.url):
             with session(server) as client:
                 client.users.whoami()
+            (state_dir / _READY).touch()
             progress("Label Studio starts", 1, 1)
             return
         if not _is_alive(server.pid, server.url) and waited_s > 1:
