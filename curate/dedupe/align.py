@@ -27,11 +27,14 @@ from curate.dedupe.fingerprint import PICTURES_PER_S, SIZE, Fingerprint, interpo
 
 APPEARANCE = 0.75
 MOTION = 0.85
+SHOWN = 0.5
+"""Least share of the overlap in which both clips show something: that two clips are blank links no videos."""
 SPEEDS = (1.0, 0.96, 1.04, 0.9, 1.1, 0.8, 1.25)
 LEAST_OVERLAP_S = 1.0
 LEAST_OVERLAP_SHARE = 0.5
 STILL = 0.004
 """Change per picture, as a share of its contrast energy, that counts as none: encoding noise stays below it."""
+_SOMETHING = 0.25
 _HOPELESS = 0.65
 _CERTAIN = 0.97
 _REFINED = 3
@@ -43,6 +46,7 @@ _PLAIN = 0.01
 class Alignment:
     """How `b` shows what `a` shows: b's time = offset_s + speed * a's time, both from the clips' first pictures.
 
+    shown: share of the overlap in which both clips show something, and not one flat colour.
     share_a, share_b: how much of each clip lies in the overlap.
     """
 
@@ -51,6 +55,7 @@ class Alignment:
     speed: float
     offset_s: float
     mirrored: bool
+    shown: float
     share_a: float
     share_b: float
 
@@ -60,13 +65,13 @@ class Alignment:
 
     @property
     def same(self) -> bool:
-        return self.appearance >= APPEARANCE and self.motion >= MOTION
+        return self.appearance >= APPEARANCE and self.motion >= MOTION and self.shown >= SHOWN
 
     @property
     def preference(self) -> float:
         """The score; of alignments alike in it, as of clips that stand still, the plain and whole one is preferred."""
         plain = self.speed == 1 and not self.mirrored
-        return self.score + _WHOLE * (self.share_a + self.share_b) / 2 + _PLAIN * plain
+        return self.score * (self.shown >= SHOWN) + _WHOLE * (self.share_a + self.share_b) / 2 + _PLAIN * plain
 
 
 @dataclass(frozen=True)
@@ -176,6 +181,7 @@ def _compare(a: np.ndarray, b: np.ndarray, speed: float, offset_s: float, mirror
         speed=speed,
         offset_s=float(offset_s),
         mirrored=mirrored,
+        shown=float((np.minimum((ours**2).sum(axis=1), (theirs**2).sum(axis=1)) >= _SOMETHING).mean()),
         share_a=len(ours) / len(a),
         share_b=min(len(ours) * speed / len(b), 1.0),
     )

@@ -8,15 +8,17 @@ short event in a long clip counts and a single odd frame does not.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from PIL import Image, UnidentifiedImageError
 
-from curate.analyze.embed import Embedder, load_embedder
-from curate.errors import InputError
-from curate.media.decode import Branch, decode
+from curate.analyze.embed import Embedder, load_embedder, model_id
+from curate.errors import DecodeError, InputError
+from curate.media.decode import decode
+from curate.media.probe import probe
 from curate.specs.analysis import Embedding
 from curate.vectors import matrix, unit, unpack
 
@@ -46,24 +48,25 @@ def direction(
 
     Args:
         embedding: the model that made `embeddings`.
-        embeddings: rows with clip_id and vector, for exemplars that are clips.
+        embeddings: rows of the current clips with clip_id, model_id and vector.
         text: what a frame shows.
         not_text: what it is mistaken for.
         like: clip ids, or paths of images and videos.
 
     Raises:
-        InputError: nothing is asked for, or an exemplar is neither a clip nor a readable file.
+        InputError: nothing is asked for, an exemplar is neither a clip nor a readable file, or the clips were embedded
+            by another model.
     """
     parts = []
     if text:
-        parts.append(_mean(load_embedder(embedding).texts(list(text))))
+        parts.append(_mean(_embedder(embedding, embeddings).texts(list(text))))
     if like:
         parts.append(_mean(np.stack([_exemplar(name, embedding, embeddings) for name in like])))
     if not parts:
         raise InputError("nothing to search for", fix="Give a text, or an example")
     asked = np.mean(parts, axis=0)
     if not_text:
-        asked = asked - NOT_WEIGHT * _mean(load_embedder(embedding).texts(list(not_text)))
+        asked = asked - NOT_WEIGHT * _mean(_embedder(embedding, embeddings).texts(list(not_text)))
     return np.asarray(asked, dtype=np.float32)
 
 
@@ -95,6 +98,18 @@ def _mean(vectors: np.ndarray) -> np.ndarray:
     return unit(vectors.mean(axis=0))
 
 
+def _embedder(embedding: Embedding, embeddings: pl.DataFrame) -> Embedder:
+    """The configured model, if it is the one that made the clips' vectors."""
+    found, wanted = embeddings["model_id"].unique().to_list(), model_id(embedding)
+    if found and found != [wanted]:
+        raise InputError(
+            f"clips are embedded by {', '.join(sorted(found))}, but the model is {wanted}",
+            where="configs/analysis.yaml",
+            fix="Run `curate collect`, or set the model back",
+        )
+    return load_embedder(embedding)
+
+
 def _exemplar(name: str, embedding: Embedding, embeddings: pl.DataFrame) -> np.ndarray:
     row = embeddings.filter(pl.col("clip_id") == name)
     if len(row):
@@ -102,24 +117,21 @@ def _exemplar(name: str, embedding: Embedding, embeddings: pl.DataFrame) -> np.n
     path = Path(name)
     if not path.is_file():
         raise InputError(f"{name!r} is neither a clip nor a file", fix="Give a clip id, an image or a video")
-    embedder = load_embedder(embedding)
-    size = (embedder.input_width, embedder.input_height)
+    embedder = _embedder(embedding, embeddings)
     try:
         with Image.open(path) as image:
-            pictures = [np.asarray(image.convert("RGB").resize(size, Image.Resampling.BICUBIC))]
+            pictures = np.array(image.convert("RGB"))[np.newaxis]
     except UnidentifiedImageError:
-        pictures = _video_pictures(path, embedding, embedder)
-    return _mean(embedder.images(np.stack(pictures)))
+        pictures = _video_pictures(path, embedder, embedding.frames_per_s)
+    return _mean(embedder.images(pictures))
 
 
-def _video_pictures(path: Path, embedding: Embedding, embedder: Embedder) -> list[np.ndarray]:
+def _video_pictures(path: Path, embedder: Embedder, frames_per_s: float) -> np.ndarray:
     """At most _FILE_FRAMES pictures, from the video's start."""
-    branch = Branch(embedder.input_width, embedder.input_height, every_s=1 / embedding.frames_per_s)
-    pictures = []
-    for frame in decode(path, {"embed": branch}):
-        pictures.append(frame.image)
-        if len(pictures) == _FILE_FRAMES:
-            break
-    if not pictures:
-        raise InputError("no frame to take as an example", where=path)
-    return pictures
+    try:
+        info = probe(path)
+        branch = embedder.branch(info.width, info.height, every_s=1 / frames_per_s)
+        frames = islice(decode(path, {"embed": branch}), _FILE_FRAMES)
+        return np.stack([frame.image for frame in frames])
+    except DecodeError as error:
+        raise InputError(f"neither an image nor a video: {error.what}", where=path) from None

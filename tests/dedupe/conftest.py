@@ -1,11 +1,14 @@
 """Footage with copies, rendered once: enough for every test that reads real files."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from curate.sample.world import plan_world, render_copy, render_original
+from curate.workspace import Workspace
+from tests.conftest import REPOSITORY
 
 TRANSFORMS = ("remux", "reencode", "resize", "letterbox", "trim", "mirror", "color")
 
@@ -20,3 +23,14 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[s
         render_copy(directory, originals[at % len(originals)], transform, at) for at, transform in enumerate(TRANSFORMS)
     ]
     return directory, [*originals, *copies]
+
+
+def bare_workspace(directory: Path) -> Workspace:
+    """The sample world's configs alone: these stages ask nothing of git and DVC, which take a second to set up."""
+    shutil.copytree(REPOSITORY / "curate" / "sample" / "configs", directory / "configs")
+    return Workspace(directory)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return bare_workspace(tmp_path / "workspace")

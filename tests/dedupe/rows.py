@@ -31,7 +31,7 @@ class Clip:
         return span_id(self.video_id, self.start_s, self.end_s)
 
 
-def write_clips(workspace: Workspace, clips: Sequence[Clip], *, work_key: str = "w1") -> None:
+def write_clips(workspace: Workspace, clips: Sequence[Clip], *, work_key: str = "w1", model_id: str = "test") -> None:
     """Tables `videos`, `clips`, `embeddings` and the `collect` outcomes."""
     videos, outcomes = {}, {}
     for clip in clips:
@@ -51,7 +51,7 @@ def write_clips(workspace: Workspace, clips: Sequence[Clip], *, work_key: str = 
     embeddings = [
         {
             "clip_id": clip.clip_id,
-            "model_id": "test",
+            "model_id": model_id,
             "vector": (mean := clip.frames.mean(axis=0)) / np.linalg.norm(mean),
             "frame_times_s": [clip.start_s + at / 2 for at in range(len(clip.frames))],
             "frame_vectors": pack(clip.frames),

@@ -113,6 +113,12 @@ def test_a_fade_to_black_is_the_same_as_itself() -> None:
     assert found is not None and found.score == pytest.approx(1, abs=1e-3)
 
 
+def test_two_blank_clips_are_no_evidence_of_anything() -> None:
+    blank = film(None, room=np.full((SIZE, SIZE), 90.0))
+    found = align(blank, blank)
+    assert found is None or not found.same
+
+
 def test_black_bars_are_cut_away() -> None:
     rng = np.random.default_rng(0)
     shown = rng.integers(60, 220, (5, 48, 128, 3), dtype=np.uint8)

@@ -14,7 +14,8 @@ from curate.dedupe.duplicates import DedupeSummary, find_duplicates
 from curate.dedupe.groups import leakage_groups
 from curate.errors import CurateError
 from curate.identity import file_id
-from curate.workspace import Workspace, create_workspace
+from curate.workspace import Workspace
+from tests.dedupe.conftest import bare_workspace
 from tests.dedupe.rows import Clip, write_clips
 
 Footage = tuple[Path, list[dict[str, Any]]]
@@ -66,7 +67,7 @@ class Deduplicated:
 
 @pytest.fixture(scope="module")
 def deduplicated(footage: Footage, tmp_path_factory: pytest.TempPathFactory) -> Deduplicated:
-    workspace = create_workspace(tmp_path_factory.mktemp("dedupe") / "workspace", sample=True)
+    workspace = bare_workspace(tmp_path_factory.mktemp("dedupe") / "workspace")
     config = workspace.configs / "analysis.yaml"
     config.write_text(config.read_text().replace("near: 0.96", "near: 0.96, neighbours: 200"))
     directory, entries = footage

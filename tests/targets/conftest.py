@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import yaml
 
 from curate.vectors import unit
 from curate.workspace import Workspace
+from tests.dedupe.conftest import bare_workspace
 from tests.dedupe.rows import Clip, write_clips
 
 DIM = 8
@@ -77,8 +79,9 @@ def write_scores(
 
 
 @pytest.fixture
-def empty(workspace: Workspace) -> Workspace:
+def empty(tmp_path: Path) -> Workspace:
     """A workspace without clips and capabilities."""
+    workspace = bare_workspace(tmp_path / "workspace")
     for path in (workspace.configs / "capabilities").glob("*.yaml"):
         path.unlink()
     return workspace

@@ -1,0 +1,137 @@
+"""Scores: the best window counts, conditions hold, labels calibrate, and nothing is done twice."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from curate.analyze.embed import load_embedder, model_id
+from curate.errors import InputError
+from curate.targets.match import Best, best_windows
+from curate.targets.score import score
+from curate.vectors import pack
+from curate.workspace import Workspace
+from tests.dedupe.rows import Clip, write_clips
+from tests.targets.conftest import DIRECTION, frames_like, write_capability, write_labels
+
+
+def rows(workspace: Workspace, capability: str = "jump") -> pl.DataFrame:
+    return workspace.catalog.scan("scores").filter(pl.col("capability") == capability).sort("clip_id").collect()
+
+
+def exemplar(workspace: Workspace) -> str:
+    """A clip that shows exactly DIRECTION."""
+    clip = Clip("exemplar", np.tile(DIRECTION, (4, 1)), motion=0.5)
+    write_clips(workspace, [clip])
+    return clip.clip_id
+
+
+def windows(strengths: list[float], start_s: float = 10.0, end_s: float = 100.0) -> Best:
+    frame = pl.DataFrame({
+        "frame_times_s": [[start_s + at / 2 for at in range(len(strengths))]],
+        "frame_vectors": [pack(frames_like(strengths, 0))],
+        "end_s": [end_s],
+    })  # fmt: skip
+    return best_windows(frame, DIRECTION[np.newaxis], frames_per_s=2.0)[0]
+
+
+def test_a_short_event_in_a_long_clip_counts_and_is_located() -> None:
+    best = windows([0.1] * 10 + [0.8, 0.8] + [0.1] * 10)
+    assert best.similarity[0] == pytest.approx(0.8, abs=1e-2)
+    assert (best.start_s[0], best.end_s[0]) == (15.0, 16.0)
+
+
+def test_one_odd_frame_does_not_make_an_event() -> None:
+    assert windows([0.1, 0.1, 0.9, 0.1, 0.1]).similarity[0] == pytest.approx(0.5, abs=1e-2)
+
+
+def test_a_clip_of_one_frame_is_its_own_window_and_ends_with_the_clip() -> None:
+    best = windows([0.6], start_s=1.0, end_s=1.2)
+    assert best.similarity[0] == pytest.approx(0.6, abs=1e-2)
+    assert (best.start_s[0], best.end_s[0]) == (1.0, 1.2)
+
+
+def test_without_labels_scores_are_ranks_among_eligible_clips(empty: Workspace, clips: list[Clip]) -> None:
+    like = exemplar(empty)
+    write_capability(empty, "jump", match={"like": [like], "where": "motion > 0.25"})
+    summary = score(empty)
+    assert summary.capabilities == {"jump": {"clips": 13, "eligible": 10, "calibration": "rank", "unchanged": False}}
+    found = rows(empty)
+    assert set(found["calibration"]) == {"rank"}
+    assert found.filter(pl.col("clip_id") == like)["probability"].to_list() == [1.0]
+    assert found.filter(~pl.col("eligible"))["probability"].null_count() == 3
+    assert found.filter("eligible")["probability"].min() == 0
+
+
+def test_enough_labels_of_both_kinds_make_scores_probabilities(empty: Workspace) -> None:
+    made = [Clip(f"v{at:02d}", frames_like([0.5 if at < 15 else 0.1] * 3, at)) for at in range(40)]
+    write_clips(empty, made)
+    write_capability(empty, "jump", match={"like": [exemplar(empty)]})
+    labels = {clip.clip_id: "present" if at < 15 else "absent" for at, clip in enumerate(made) if at % 5}
+    write_labels(empty, "jump", labels)
+    assert score(empty).capabilities["jump"]["calibration"] == "platt"
+    probability = dict(rows(empty).select("clip_id", "probability").iter_rows())
+    assert probability[made[0].clip_id] > 0.8
+    assert probability[made[35].clip_id] < 0.2
+
+
+def test_a_second_run_does_nothing_and_a_change_redoes_only_what_depends_on_it(
+    empty: Workspace, clips: list[Clip]
+) -> None:
+    like = exemplar(empty)
+    write_capability(empty, "jump", match={"like": [like]})
+    write_capability(empty, "fall", match={"like": [like]})
+
+    def unchanged() -> dict[str, bool]:
+        return {name: one["unchanged"] for name, one in score(empty).capabilities.items()}
+
+    assert unchanged() == {"fall": False, "jump": False}
+    before = empty.catalog.versions()["scores"]
+    assert unchanged() == {"fall": True, "jump": True}
+    assert empty.catalog.versions()["scores"] == before
+    write_labels(empty, "jump", {clips[0].clip_id: "present"})
+    assert unchanged() == {"fall": True, "jump": False}
+    write_capability(empty, "fall", match={"like": [like]}, title="changed")
+    assert unchanged() == {"fall": False, "jump": True}
+    write_clips(empty, [Clip("new", frames_like([0.2, 0.2], 99))])
+    assert unchanged() == {"fall": False, "jump": False}
+
+
+def test_texts_are_scored_in_the_space_of_the_model_that_embedded_the_clips(empty: Workspace) -> None:
+    embedding = empty.analysis().embedding
+    shown = load_embedder(embedding).texts(["an object bouncing", "an object spinning", "grass"])
+    made = [Clip(f"v{at}", np.tile(vector, (2, 1))) for at, vector in enumerate(shown)]
+    write_clips(empty, made, model_id=model_id(embedding))
+    write_capability(empty, "jump", match={"text": ["an object bouncing"], "not_text": ["an object spinning"]})
+    score(empty)
+    similarity = dict(rows(empty).select("clip_id", "similarity").iter_rows())
+    ranked = sorted(made, key=lambda clip: -similarity[clip.clip_id])
+    assert ranked[0].video_id == "v0"
+
+
+def test_texts_for_clips_of_another_model_are_refused(empty: Workspace, clips: list[Clip]) -> None:
+    write_capability(empty, "jump", match={"text": ["a jump"]})
+    with pytest.raises(InputError, match="embedded by test"):
+        score(empty)
+
+
+def test_what_is_wrong_with_a_capability_is_said_with_its_file(empty: Workspace, clips: list[Clip]) -> None:
+    write_capability(empty, "jump", match={"like": ["no-such-clip"]})
+    with pytest.raises(InputError, match=r"jump\.yaml.*no-such-clip"):
+        score(empty)
+    write_capability(empty, "jump", match={"like": [clips[0].clip_id], "where": "height > tall"})
+    with pytest.raises(InputError, match=r"jump\.yaml.*height > tall"):
+        score(empty)
+    with pytest.raises(InputError, match="fly"):
+        score(empty, ["fly"])
+
+
+def test_only_the_capabilities_asked_for_are_scored(empty: Workspace, clips: list[Clip]) -> None:
+    for name in ("jump", "fall"):
+        write_capability(empty, name, match={"like": [clips[0].clip_id]})
+    assert list(score(empty, ["fall"]).capabilities) == ["fall"]
+    assert rows(empty).is_empty()
+
+
+def test_no_clips_no_scores(empty: Workspace) -> None:
+    write_capability(empty, "jump", match={"text": ["a jump"]})
+    assert score(empty).capabilities["jump"]["clips"] == 0
