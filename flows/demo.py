@@ -1,4 +1,4 @@
-"""Once round the wheel on the sample world, told as a short story: the main job, from raw footage to a trained segmenter.
+"""Once round the wheel on the sample world, as a short story: from raw footage to a trained segmenter.
 
 Every step is the one a user runs, through the same flows. The only thing simulated is the annotator, who posts the
 world's truth through Label Studio's real API. Run again, each step finds its work done and says so.
