@@ -146,7 +146,7 @@ def _label(workspace: Workspace, truth: dict[str, Any]) -> dict[str, Any]:
     if not missing and labels.height:
         _say("Label", f"{labels.height} labels are there already: skipped")
         return {"labels": labels.height}
-    server = up(state, port=_free_port(), progress=progress.get())
+    server = up(state, progress=progress.get())
     try:
         settings = {"who": WHO, "why": "first round", "capabilities": missing, "budget": LABELS_EACH}
         found: dict[str, Any] = run_flow(workspace, "label", settings)
@@ -188,12 +188,3 @@ def _train(workspace: Workspace) -> dict[str, Any]:
 
 def _figure(row: dict[str, Any] | None) -> str:
     return "-" if row is None or row["value"] is None else f"{row['value']:.2f}"
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
