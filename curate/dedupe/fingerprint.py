@@ -26,6 +26,7 @@ SIZE = 16
 PICTURES_PER_S = 8.0
 _DECODED = (128, 72)
 _BAR_LEVEL, _MOST_BAR = 24, 0.25
+_SMALL_BYTES, _FOLD_FILES = 1 << 20, 256
 _WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _SCHEMA: dict[str, Any] = {"clip_id": pl.String, "version": pl.Int32, "times_s": pl.List(pl.Float32), "luma": pl.Binary}
 
@@ -112,6 +113,7 @@ def fingerprints(
         else:
             failed |= {span.clip_id: outcome.reason for span in outcome.item.spans}
         progress("fingerprints", done, len(missing))
+    _fold(cache)
     return found, failed
 
 
@@ -169,7 +171,20 @@ def _write(cache: Path, made: dict[str, Fingerprint]) -> None:
         for clip_id, one in made.items()
     ]
     if rows:
-        target = cache / f"{uuid.uuid4().hex}.parquet"
-        temporary = target.with_suffix(".part")
-        pl.DataFrame(rows, schema=_SCHEMA).write_parquet(temporary)
-        temporary.rename(target)
+        _write_file(cache, pl.DataFrame(rows, schema=_SCHEMA))
+
+
+def _fold(cache: Path) -> None:
+    """Joins many small files into one. A crash in between leaves rows twice, which read as once."""
+    small = [path for path in cache.glob("*.parquet") if path.stat().st_size < _SMALL_BYTES]
+    if len(small) >= _FOLD_FILES:
+        _write_file(cache, pl.read_parquet(small))
+        for path in small:
+            path.unlink()
+
+
+def _write_file(cache: Path, rows: pl.DataFrame) -> None:
+    target = cache / f"{uuid.uuid4().hex}.parquet"
+    temporary = target.with_suffix(".part")
+    rows.write_parquet(temporary)
+    temporary.rename(target)
