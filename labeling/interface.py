@@ -22,7 +22,7 @@ def labelling_config(spec: Capability) -> str:
     _add(view, "Header", value=f"{spec.title}: mark every occurrence")
     timeline = _add(view, "TimelineLabels", name=SEGMENT, toName=VIDEO)
     _add(timeline, "Label", value=spec.id, hotkey="1")
-    _add(view, "Video", name=VIDEO, value="$video", frameRate="$fps")
+    _add(view, "Video", name=VIDEO, value="$video", frameRate="$fps", height="400")
     for field in spec.segment.fields:
         _add_field(view, field)
     _add(view, "Header", value="The clip", size="4")
