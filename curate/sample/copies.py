@@ -20,7 +20,7 @@ from curate.sample.backgrounds import Image
 from curate.sample.write import SAMPLE_RATE_HZ, PictureEncoder, add_x264_stream, open_output
 
 TRANSFORMS = (
-    "byte", "remux", "reencode", "resize", "crop", "letterbox", "logo", "trim", "speed", "mirror", "color",
+    "bytes", "remux", "reencode", "resize", "crop", "letterbox", "logo", "trim", "speed", "mirror", "color",
 )  # fmt: skip
 BREAKAGES = ("truncated", "empty", "audio_only", "bit_flipped")
 
@@ -69,7 +69,7 @@ def suffix_of_copy(transform: str, source: Path) -> str:
 
 def write_copy(source: Path, target: Path, transform: str) -> TimeMap:
     """Writes a copy of an unrotated mp4 by one of TRANSFORMS. Trimmed and sped-up copies lose the sound."""
-    if transform == "byte":
+    if transform == "bytes":
         shutil.copyfile(source, target)
         return TimeMap()
     if transform == "remux":

@@ -47,7 +47,7 @@ def test_the_time_map_leads_to_the_frame_that_was_copied(
     nearest = np.abs(original_times[None] - mapped[:, None]).argmin(axis=1)
     assert np.abs(original_times[nearest] - mapped).max() < 1.5e-3
     assert len(set(nearest.tolist())) == len(times)
-    if transform in {"byte", "remux", "reencode", "resize", "trim", "speed", "logo"}:
+    if transform in {"bytes", "remux", "reencode", "resize", "trim", "speed", "logo"}:
         step = max(1, len(times) // 20)
         for at in range(0, len(times), step):
             assert np.abs(pictures[at] - originals[nearest[at]]).mean() < 8
