@@ -6,8 +6,8 @@ limit explains is missing labels, or for replay missing footage.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 import polars as pl
 
@@ -35,6 +35,10 @@ class Shortfall:
     realised: float
     unit: str
     bindings: tuple[Binding, ...]
+
+    def record(self) -> dict[str, Any]:
+        """JSON-ready, with its words."""
+        return {**asdict(self), "bindings": [asdict(binding) for binding in self.bindings], "words": str(self)}
 
     def __str__(self) -> str:
         why = "; ".join(binding.words for binding in self.bindings)

@@ -15,7 +15,7 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
@@ -57,7 +57,7 @@ class Solution:
             "requested": self.requested,
             "feasible": self.feasible,
             "realised": self.realised,
-            "shortfalls": [{**asdict(shortfall), "words": str(shortfall)} for shortfall in self.shortfalls],
+            "shortfalls": [shortfall.record() for shortfall in self.shortfalls],
         }
 
 

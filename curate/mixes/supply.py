@@ -1,0 +1,69 @@
+"""What a mix can be made of: the clips and labels that the catalog holds now."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from curate import views
+from curate.catalog import Catalog
+from curate.dedupe.groups import components
+from curate.specs import Capability
+
+
+@dataclass(frozen=True)
+class Supply:
+    """clips: current clips with their video, duplicate_group and embedding, without those someone called bad.
+    labels: the labels in force on them, of configured capabilities."""
+
+    clips: pl.DataFrame
+    labels: pl.DataFrame
+    embedding_model: str
+
+
+def gather(catalog: Catalog, capabilities: Mapping[str, Capability]) -> Supply:
+    """Kept clips and labelled ones: a label outlives the discovery that its clip has a better twin."""
+    labels = views.labels(catalog).filter(pl.col("capability").is_in(list(capabilities))).collect()
+    bad = labels.filter(pl.col("verdict") == "bad_clip").select("clip_id")
+    embeddings = views.current_embeddings(catalog).collect()
+    every = views.clips(catalog).collect()
+    kept = views.kept_clips(catalog).select("clip_id").collect()["clip_id"]
+    clips = (
+        every.with_columns(duplicate_group=_duplicate_groups(catalog, every["clip_id"]))
+        .filter(pl.col("clip_id").is_in(kept.implode()) | pl.col("clip_id").is_in(labels["clip_id"].implode()))
+        .join(bad, on="clip_id", how="anti")
+        .join(embeddings.select("clip_id", "model_id", "vector", "frame_times_s", "frame_vectors"),
+              on="clip_id", how="left")
+        .sort("clip_id")
+    )  # fmt: skip
+    models = sorted(set(embeddings["model_id"]))
+    return Supply(
+        clips,
+        labels.join(clips.select("clip_id"), on="clip_id", how="semi").sort("clip_id", "capability"),
+        models[0] if models else "",
+    )
+
+
+def _duplicate_groups(catalog: Catalog, clip_ids: pl.Series) -> pl.Series:
+    """For each clip, the first clip of those that stand for one another."""
+    ids = clip_ids.sort()
+    known = pl.col("clip_id").is_in(ids.implode()) & pl.col("other_id").is_in(ids.implode())
+    links = catalog.scan("duplicates").filter("keeper", known).select("clip_id", "other_id").collect()
+    group = components(len(ids), ids.search_sorted(links["clip_id"]), ids.search_sorted(links["other_id"]))
+    first = pl.DataFrame({"clip_id": ids, "group": group}).select(
+        "clip_id", duplicate_group=pl.col("clip_id").first().over("group")
+    )
+    return clip_ids.to_frame("clip_id").join(first, on="clip_id", maintain_order="left")["duplicate_group"]
+
+
+def labels_by_clip(supply: Supply, chosen: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """The labels each chosen clip carries, sorted by capability; segment times in source seconds."""
+    columns = ["capability", "spec_version", "verdict", "exhaustive", "annotator", "segments"]
+    rows = supply.labels.join(chosen.select("clip_id"), on="clip_id", how="semi").select("clip_id", *columns)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows.sort("clip_id", "capability").iter_rows(named=True):
+        segments = sorted(row["segments"] or [], key=lambda s: (s["start_s"], s["end_s"], s["fields"] or ""))
+        label = {**{column: row[column] for column in columns}, "segments": segments}
+        found.setdefault(row["clip_id"], []).append({**label, "exhaustive": bool(label["exhaustive"])})
+    return found
