@@ -1,0 +1,138 @@
+"""A packed mix becomes a version: data/ under DVC, a git commit of data.dvc, the remote, and last an annotated tag.
+
+Versions are what the tags say (`versions`), and the tag is written last, so a publication that is interrupted anywhere
+leaves no version behind; the next one takes the same steps again, each of which finds what is done already.
+
+Of the user's git state only data.dvc, .gitignore and, the first time, DVC's own files are committed, never what else is
+in the index.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+
+from curate.errors import CurateError, InputError
+from curate.mixes.versions import Version, git, versions
+from curate.workspace import Workspace
+
+_DVC_FILES = (".dvc/config", ".dvc/.gitignore", ".dvcignore")
+
+
+def publish(
+    workspace: Workspace, name: str, packed: Path, *, content: str, rows: Mapping[str, int], who: str, why: str
+) -> Version:
+    """Makes `packed` the next version of the mix; it is moved to data/NAME. Hold the workspace's lock `mix`.
+
+    Args:
+        packed: a directory with the version's files, on the workspace's file system.
+        content: hash of what the version holds.
+        rows: clip occurrences by split.
+
+    Raises:
+        InputError: the workspace is not under git and DVC, or other mixes in data/ were changed by hand.
+        CurateError: git or DVC failed; nothing is published, and the next run completes it.
+    """
+    root = workspace.root
+    for needed in (".git", ".dvc"):
+        if not (root / needed).exists():
+            fix = f"`git init` and `dvc init` in {root}, or `curate init {root}`"
+            raise InputError(f"no {needed} here: mixes are versioned with git and DVC", where=root, fix=fix)
+    try:
+        with Repo(str(root), config={"core": {"autostage": True}}) as repo:
+            _restore_others(repo, workspace, name)
+            _place(packed, workspace.data / name)
+            _add(repo, workspace)
+            _commit(root, f"Publish mix {name}\n\n{why}\n\nBy: {who}\n")
+            _push(repo, workspace)
+    except DvcException as error:
+        raise CurateError(
+            f"DVC failed: {' '.join(str(error).split())}",
+            where=root,
+            fix="Nothing is published; mend it, then run the command again",
+        ) from error
+    number = max((int(version.revision[1:]) for version in versions(workspace, name)), default=0) + 1
+    _tag(root, f"mix/{name}/v{number}", {"content": content, "rows": dict(rows)}, who, why)
+    return versions(workspace, name)[-1]
+
+
+def _restore_others(repo: Repo, workspace: Workspace, name: str) -> None:
+    """Brings the other mixes in data/ to what data.dvc pins, since `dvc add` would pin what is there."""
+    if not (workspace.root / "data.dvc").exists():
+        return
+    if not workspace.data.exists():
+        _pull(repo, workspace.data)
+        return
+    changes = repo.data_status(granular=True)["uncommitted"]
+    foreign: dict[str, list[tuple[str, ...]]] = {}
+    for kind in ("modified", "added", "deleted"):
+        parts = [PurePosixPath(path).parts for path in changes.get(kind, [])]
+        foreign[kind] = [path for path in parts if path[0] == "data" and len(path) > 1 and path[1] != name]
+    for path in [*foreign["modified"], *foreign["added"]]:
+        raise InputError(
+            f"{'/'.join(path)} is not what was published",
+            where=workspace.root,
+            fix="`dvc checkout --force data` restores data/; keep other files elsewhere",
+        )
+    for directory in sorted({path[1] for path in foreign["deleted"]}):
+        _pull(repo, workspace.data / directory)
+
+
+def _pull(repo: Repo, path: Path) -> None:
+    if repo.config["core"].get("remote"):
+        repo.pull([str(path)], force=True)
+    else:
+        repo.checkout([str(path)], force=True)
+
+
+def _place(packed: Path, target: Path) -> None:
+    """Puts the new directory where the old one was. The old one is in DVC's cache."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=packed.parent) as old:
+        if target.exists():
+            target.rename(Path(old) / "old")
+        packed.rename(target)
+
+
+def _add(repo: Repo, workspace: Workspace) -> None:
+    repo.add(str(workspace.data))
+
+
+def _commit(root: Path, message: str) -> None:
+    """Commits data.dvc and what a clone needs to read it. Hooks are for people's code: they do not run."""
+    known = set(git(root, "ls-tree", "-r", "--name-only", "HEAD", "--", *_DVC_FILES, check=False).split())
+    paths = ["data.dvc", *(path for path in _DVC_FILES if path not in known)]
+    if "/data" not in git(root, "show", "HEAD:.gitignore", check=False).split():
+        paths.append(".gitignore")
+    paths = [path for path in paths if (root / path).exists()]
+    git(root, "add", "--force", "--", *paths)
+    if not git(root, "status", "--porcelain", "--untracked-files=no", "--", *paths).strip():
+        return
+    git(root, *_identity(root), "commit", "--no-verify", "--quiet", "--only", "--message", message, "--", *paths)
+
+
+def _push(repo: Repo, workspace: Workspace) -> None:
+    """To the default remote, if the workspace has one."""
+    if repo.config["core"].get("remote"):
+        repo.push([str(workspace.root / "data.dvc")])
+
+
+def _tag(root: Path, tag: str, facts: Mapping[str, object], who: str, why: str) -> None:
+    message = f"Mix {tag.removeprefix('mix/')}\n\n{json.dumps(facts, sort_keys=True)}\n\n{why}\n\nBy: {who}\n"
+    git(root, *_identity(root), "tag", "--annotate", tag, "--message", message)
+
+
+def _identity(root: Path) -> list[str]:
+    """Who commits, where the user has not told git."""
+    options = []
+    for key, variable, value in (
+        ("user.name", "GIT_COMMITTER_NAME", "curate"),
+        ("user.email", "GIT_COMMITTER_EMAIL", "curate@localhost"),
+    ):
+        if not os.environ.get(variable) and not git(root, "config", key, check=False).strip():
+            options += ["-c", f"{key}={value}"]
+    return options
