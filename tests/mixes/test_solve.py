@@ -101,7 +101,7 @@ def worlds(draw: st.DrawFn) -> tuple[pl.DataFrame, pl.DataFrame, Mix, float]:
     return clips, labels, mix, draw(st.sampled_from([0.0, 0.25, 0.5]))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=70, deadline=None)
 @given(worlds())
 def test_no_limit_is_ever_exceeded(world: tuple[pl.DataFrame, pl.DataFrame, Mix, float]) -> None:
     clips, labels, mix, negatives = world
@@ -126,7 +126,7 @@ def test_no_limit_is_ever_exceeded(world: tuple[pl.DataFrame, pl.DataFrame, Mix,
     assert not any(verdicts.get((c, name)) == "present" for c in replayed["clip_id"] for name in mix.capabilities)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=70, deadline=None)
 @given(worlds())
 def test_every_share_reaches_what_is_feasible_but_for_rounding(
     world: tuple[pl.DataFrame, pl.DataFrame, Mix, float],
@@ -143,7 +143,7 @@ def test_every_share_reaches_what_is_feasible_but_for_rounding(
     assert total_lost <= (len(CAPABILITIES) + 1) * unit_size + 1e-6
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(worlds(), st.integers(0, 100))
 def test_the_order_of_the_input_changes_nothing(
     world: tuple[pl.DataFrame, pl.DataFrame, Mix, float], seed: int

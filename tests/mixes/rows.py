@@ -1,0 +1,100 @@
+"""Catalog rows and configs as collection and labelling leave them."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from curate.catalog import Catalog
+from curate.identity import span_id
+from curate.vectors import pack, unit
+from curate.workspace import Workspace
+
+MODEL, DIM, CLIP_S = "test-model", 8, 2.0
+CAPABILITIES = ("bounce", "roll", "spin")
+
+
+def clip_id(video: str, index: int) -> str:
+    return span_id(video, index * CLIP_S, (index + 1) * CLIP_S)
+
+
+def add_videos(workspace: Workspace, names: Iterable[str], path: Path, *, licence: str = "CC0-1.0") -> None:
+    """Videos of two clips each, embedded, as `collect` writes them."""
+    catalog, names = workspace.catalog, list(names)
+    common = {"source": "test", "path": str(path), "licence": licence}
+    catalog.write("videos", [{"video_id": name, **common, "duration_s": 4.0, "fps": 25.0} for name in names],
+                  run_id="t", work_key="w")  # fmt: skip
+    spans = [(name, index) for name in names for index in (0, 1)]
+    clips = [
+        {"clip_id": clip_id(name, i), "video_id": name, "start_s": i * CLIP_S, "end_s": (i + 1) * CLIP_S}
+        for name, i in spans
+    ]
+    catalog.write("clips", clips, run_id="t", work_key="w")
+    rows = []
+    for name, index in spans:
+        seed = int(clip_id(name, index)[:8], 16)
+        vectors = unit(np.random.default_rng(seed).normal(size=(4, DIM))).astype(np.float32)
+        times_s = [index * CLIP_S + 0.5 * k for k in range(4)]
+        rows.append({"clip_id": clip_id(name, index), "model_id": MODEL, "vector": unit(vectors.mean(axis=0)).tolist(),
+                     "frame_times_s": times_s, "frame_vectors": pack(vectors)})  # fmt: skip
+    catalog.write("embeddings", rows, run_id="t", work_key="w")
+    outcomes = [{"stage": "collect", "item": f"test/{name}", "video_id": name, "outcome": "ok"} for name in names]
+    catalog.write("outcomes", outcomes, run_id="t", work_key="w")
+
+
+def add_label(
+    workspace: Workspace,
+    clip: str,
+    capability: str,
+    verdict: str = "present",
+    segments: list | None = None,
+    **more: Any,
+) -> None:
+    row = {
+        "label_id": f"{clip}/{capability}",
+        "clip_id": clip,
+        "capability": capability,
+        "spec_version": "v",
+        "verdict": verdict,
+        "exhaustive": True,
+        "segments": segments or [],
+        "annotator": "ann",
+        "updated_at": datetime.now(UTC),
+        "deleted": False,
+        **more,
+    }
+    workspace.catalog.write("labels", [row], run_id="t", work_key="l")
+
+
+def add_duplicate(catalog: Catalog, first: str, second: str, *, keeper: bool = False) -> None:
+    edge = {"clip_id": first, "other_id": second, "kind": "near", "score": 0.99, "keeper": keeper}
+    catalog.write("duplicates", [edge], run_id="t", work_key="d")
+
+
+def write_mix(workspace: Workspace, name: str = "base", **changed: Any) -> None:
+    content = {
+        "name": name,
+        "budget": {"clips": 24},
+        "seed": 1,
+        "replay": {"share": 0.25},
+        "capabilities": {each: {"share": 0.25, "max_repeat": 2} for each in CAPABILITIES},
+        "limits": {"per_duplicate_group": 1},
+        "splits": {"train": 0.6, "validation": 0.2, "test": 0.2},
+        **changed,
+    }
+    path = workspace.configs / "mixes" / f"{name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(content))
+
+
+def write_capability(workspace: Workspace, name: str) -> None:
+    content = {
+        "id": name, "title": name, "owner": "test", "why": "test", "definition": f"A {name}.",
+        "segment": {"description": name}, "match": {"text": [name]}, "target": {"clips": 10},
+    }  # fmt: skip
+    path = workspace.configs / "capabilities" / f"{name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(content))

@@ -1,0 +1,218 @@
+"""A mix from labels to a published version, with real cuts, Parquet, git and DVC."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import av
+import datasets
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+
+from curate.errors import CurateError, InputError
+from curate.mixes.build import Published, build
+from curate.mixes.load import load_mix, read_lock, versions
+from curate.mixes.pack import FEATURES
+from curate.mixes.verify import verify
+from curate.mixes.versions import git
+from curate.workspace import Workspace
+from tests.mixes.rows import add_duplicate, add_label, add_videos, clip_id, write_capability, write_mix
+
+
+def make(workspace: Workspace, name: str = "base") -> Published:
+    return build(workspace, name, who="ana", why="first round")
+
+
+def decisions(workspace: Workspace) -> pl.DataFrame:
+    return workspace.catalog.scan("decisions").filter(pl.col("kind") == "release").collect()
+
+
+def test_a_mix_is_published_with_its_files_tag_and_decision(labelled: Workspace) -> None:
+    made = make(labelled)
+    assert (made.revision, made.tag, made.new) == ("v1", "mix/base/v1", True)
+    assert sorted(path.name for path in made.directory.iterdir()) == [
+        "README.md", "lock.json", "test-00000.parquet", "train-00000.parquet", "validation-00000.parquet",
+    ]  # fmt: skip
+    assert git(labelled.root, "tag", "--list").split() == ["mix/base/v1"]
+    assert "data.dvc" in git(labelled.root, "show", "--stat", "--format=", "mix/base/v1^{commit}")
+    (version,) = versions(labelled, "base")
+    assert (version.rows, version.train) == (sum(made.rows.values()), made.rows["train"])
+    row = decisions(labelled).row(0, named=True)
+    assert (row["subject"], row["status"], row["who"], row["why"]) == ("mix/base/v1", "approved", "ana", "first round")
+    assert json.loads(row["evidence"])["realised"] == made.lock["realised"]
+    assert read_lock("base", workspace=labelled.root) == made.lock
+    assert json.loads((made.directory / "lock.json").read_text()) == made.lock
+    assert verify(labelled) == []
+
+
+def test_plain_datasets_loads_it_with_typed_features(labelled: Workspace, tmp_path: Path) -> None:
+    made = make(labelled)
+    files = {split: str(made.directory / f"{split}-00000.parquet") for split in ("train", "validation", "test")}
+    plain = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path / "cache"))
+    by_card = datasets.load_dataset(str(made.directory), cache_dir=str(tmp_path / "cache"))
+    ours = load_mix("base", workspace=labelled.root)
+    for loaded in (plain, by_card, ours):
+        assert {split: rows.num_rows for split, rows in loaded.items()} == made.rows
+        assert loaded["train"].features == FEATURES
+    assert ours["test"].to_list() == plain["test"].to_list()
+    assert load_mix("base", "v1", "test", workspace=labelled.root).num_rows == made.rows["test"]
+
+
+def test_rows_say_what_the_clip_shows_and_why_it_is_in(labelled: Workspace) -> None:
+    crossing = clip_id("video03", 1)  # 2 s to 4 s of its video
+    segments = [{"start_s": 1.5, "end_s": 2.5, "fields": '{"color": "red"}'}]
+    segments += [{"start_s": 0.1, "end_s": 0.4, "fields": "{}"}]
+    add_label(labelled, crossing, "spin", "present", segments)
+    write_mix(labelled, splits={"train": 1.0, "validation": 0.0, "test": 0.0}, budget={"clips": 60})
+    make(labelled)
+    rows = load_mix("base", split="train", workspace=labelled.root)
+    row = next(row for row in rows if row["clip_id"] == crossing)
+    assert (row["start_s"], row["end_s"], row["duration_s"], row["video_id"]) == (2.0, 4.0, 2.0, "video03")
+    assert row["roles"] == ["spin"]
+    (label,) = row["labels"]
+    assert label["segments"] == [{"start_s": 0.0, "end_s": 0.5, "fields": '{"color": "red"}'}]
+    assert row["frame_times_s"] == [0.0, 0.5, 1.0, 1.5]
+    assert np.allclose(np.linalg.norm(row["frame_vectors"], axis=1), 1, atol=1e-2)
+    path = labelled.root / "clip.mp4"
+    path.write_bytes(row["video"]["bytes"])
+    with av.open(str(path)) as container:
+        first = next(container.decode(video=0)).to_ndarray(format="gray")
+    assert abs(first.mean() - (8 + 2 * 50)) < 6, "frame 0 of the cut is frame 50 of the source"
+
+
+def test_a_repeated_clip_is_a_row_for_each_time_and_costs_its_bytes_once(labelled: Workspace) -> None:
+    made = make(labelled)
+    twice = {clip["clip_id"] for clip in made.lock["clips"] if clip["repeat"] == 2}
+    rows = load_mix("base", split="train", workspace=labelled.root).select_columns(["clip_id", "repeat"]).to_list()
+    assert twice and rows == sorted(rows, key=lambda row: (row["clip_id"], row["repeat"]))
+    assert all({row["repeat"] for row in rows if row["clip_id"] == clip} == {0, 1} for clip in twice)
+    assert all(clip["repeat"] == 1 for clip in made.lock["clips"] if clip["split"] != "train")
+
+
+def test_evaluation_holds_only_labelled_clips_each_once(labelled: Workspace) -> None:
+    made = make(labelled)
+    labels = set(labelled.catalog.read("labels")["clip_id"])
+    for clip in made.lock["clips"]:
+        if clip["split"] != "train":
+            assert clip["clip_id"] in labels and clip["repeat"] == 1
+    assert all(made.lock["counts"][name]["test"]["present"] for name in ("bounce", "roll", "spin"))
+
+
+def test_building_again_without_a_change_publishes_nothing(labelled: Workspace) -> None:
+    first = make(labelled)
+    head = git(labelled.root, "rev-parse", "HEAD")
+    again = make(labelled)
+    assert (again.new, again.revision, again.lock) == (False, "v1", first.lock)
+    assert git(labelled.root, "rev-parse", "HEAD") == head
+    assert decisions(labelled).height == 1
+
+
+def test_an_older_version_loads_after_a_newer_one_and_data_stays_the_newest(labelled: Workspace) -> None:
+    first = make(labelled)
+    add_label(labelled, clip_id("video07", 1), "bounce", "present", [{"start_s": 2.1, "end_s": 2.9, "fields": "{}"}])
+    write_mix(labelled, budget={"clips": 12})
+    second = make(labelled)
+    assert (second.revision, second.new) == ("v2", True)
+    assert second.rows != first.rows
+    pinned = (labelled.root / "data.dvc").read_text()
+    for rev in ("v1", "mix/base/v1", "HEAD~1"):
+        assert read_lock("base", rev, workspace=labelled.root) == first.lock
+        loaded = load_mix("base", rev, workspace=labelled.root)
+        assert {split: rows.num_rows for split, rows in loaded.items()} == first.rows
+    assert load_mix("base", workspace=labelled.root)["train"].num_rows == second.rows["train"]
+    assert json.loads((labelled.data / "base" / "lock.json").read_text()) == second.lock
+    assert (labelled.root / "data.dvc").read_text() == pinned
+
+
+def test_the_same_selection_is_the_same_bytes(labelled: Workspace, empty: Path, footage: Path, tmp_path: Path) -> None:
+    def shards(directory: Path) -> dict[str, str]:
+        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in directory.glob("*.parquet")}
+
+    first = make(labelled)
+    twin = Workspace(shutil.copytree(empty, tmp_path / "twin"))
+    shutil.rmtree(twin.configs)
+    shutil.copytree(labelled.configs, twin.configs)
+    shutil.copytree(labelled.cache("cuts"), twin.cache("cuts"), dirs_exist_ok=True)
+    add_videos(twin, sorted(set(labelled.catalog.read("videos")["video_id"]), reverse=True), footage)
+    columns = ["clip_id", "capability", "verdict", "segments"]
+    for label in reversed(labelled.catalog.read("labels").select(columns).rows()):
+        add_label(twin, *label)
+    second = make(twin)
+    assert shards(first.directory) == shards(second.directory)
+    assert first.lock["content"] == second.lock["content"]
+
+
+def test_without_labels_the_error_says_what_to_do_next(workspace: Workspace, footage: Path) -> None:
+    for config in (workspace.configs / "mixes").glob("*"):
+        config.unlink()
+    write_capability(workspace, "bounce")
+    write_mix(workspace, capabilities={"bounce": {"share": 0.5}})
+    with pytest.raises(InputError, match="`curate collect` first"):
+        make(workspace)
+    add_videos(workspace, ["a", "b"], footage)
+    with pytest.raises(InputError, match="`curate label push bounce`"):
+        make(workspace)
+
+
+def test_a_mix_of_an_unknown_capability_is_refused_by_name(labelled: Workspace) -> None:
+    write_mix(labelled, capabilities={"flip": {"share": 0.5}})
+    with pytest.raises(InputError, match="'flip' that is not configured. Known: bounce, roll, spin"):
+        make(labelled)
+
+
+def test_a_clip_that_an_annotator_called_bad_is_left_out(labelled: Workspace) -> None:
+    bad = clip_id("video00", 0)
+    add_label(labelled, bad, "spin", "bad_clip")
+    assert bad not in {clip["clip_id"] for clip in make(labelled).lock["clips"]}
+
+
+def test_a_clip_that_cannot_be_cut_stops_the_build_and_leaves_its_reason(labelled: Workspace, tmp_path: Path) -> None:
+    add_videos(labelled, ["gone"], tmp_path / "gone.mp4")
+    (labelled.configs / "analysis.yaml").write_text("engine: {workers: 1}\n")
+    add_label(labelled, clip_id("gone", 0), "bounce")
+    with pytest.raises(CurateError, match=r"clips could not be cut; clip [0-9a-f]{16}: .*") as caught:
+        make(labelled)
+    assert str(tmp_path / "gone.mp4") in str(caught.value)
+    failed = labelled.catalog.scan("outcomes").filter(pl.col("stage") == "cut").collect()
+    assert set(failed["outcome"]) == {"failed"} and failed["reason"].null_count() == 0
+    assert versions(labelled, "base") == [] and not labelled.data.exists()
+
+
+def test_footage_that_joins_train_and_test_later_leaves_training(labelled: Workspace) -> None:
+    first = make(labelled)
+    video = {
+        split: next(c["video_id"] for c in first.lock["clips"] if c["split"] == split) for split in ("train", "test")
+    }
+    add_duplicate(labelled.catalog, clip_id(video["train"], 1), clip_id(video["test"], 1))
+    (leak,) = verify(labelled)
+    assert leak.kind == "group as known now"
+    second = make(labelled)
+    sides = {clip["video_id"]: clip["split"] for clip in second.lock["clips"]}
+    assert video["train"] not in sides and sides[video["test"]] == "test"
+    assert video["train"] in second.lock["conflicts"][0]
+    assert verify(labelled) == []
+
+
+def test_splits_survive_the_loss_of_the_catalog(labelled: Workspace) -> None:
+    """What was published is what holds: a fresh clone has tags and data, but no catalog."""
+    first = make(labelled)
+    before = {clip["video_id"]: clip["split"] for clip in first.lock["clips"]}
+    splits = labelled.catalog.read("splits")
+    flipped = splits.with_columns(split=pl.lit("train")).select("video_id", "group_id", "split")
+    labelled.catalog.write("splits", flipped, run_id="t")
+    write_mix(labelled, seed=99)
+    after = {clip["video_id"]: clip["split"] for clip in make(labelled).lock["clips"]}
+    held = [video for video, split in before.items() if split != "train"]
+    assert held and all(after.get(video, before[video]) == before[video] for video in held)
+
+
+def test_the_card_names_licences_shares_and_limits_and_its_front_matter_is_valid(labelled: Workspace) -> None:
+    write_mix(labelled, budget={"clips": 60})
+    card = (make(labelled).directory / "README.md").read_text()
+    front = yaml.safe_load(card.split("---\n")[1])
+    assert front["license"] == ["cc0-1.0"]
+    assert [entry["split"] for entry in front["configs"][0]["data_files"]] == ["train", "validation", "test"]
+    assert "| bounce | 25.0% |" in card and "- Short: bounce:" in card and "A bounce." in card
