@@ -10,7 +10,7 @@ from curate.specs.read import Spec
 class Shots(Spec):
     detector: Literal["adaptive"] = "adaptive"
     threshold: float = Field(default=3.0, gt=0, description="Adaptive ratio above which a frame is a cut.")
-    min_content: float = Field(default=15.0, ge=0, description="Least content change of a cut, 0 to 255.")
+    min_content: float = Field(default=13.0, ge=0, description="Least content change of a cut, 0 to 255.")
     min_shot_s: float = Field(default=0.6, ge=0, description="Shots shorter than this join their neighbour.")
 
 

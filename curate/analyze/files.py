@@ -1,0 +1,122 @@
+"""Which files a source holds, and what each is: its content's hash, taken once for each change of the file."""
+
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from curate.catalog import Catalog
+from curate.errors import InputError
+from curate.identity import file_id
+from curate.progress import Progress
+from curate.specs import Source
+from curate.workspace import Workspace
+
+_COMMIT_S = 5.0
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file of a source.
+
+    Attributes:
+        item: its name in `outcomes`: "<source>/<relative path>".
+        video_id: hash of its content; empty where it cannot be read, and `problem` says why.
+    """
+
+    item: str
+    source: str
+    path: str
+    licence: str
+    size_bytes: int
+    modified_ns: int
+    video_id: str = ""
+    problem: str = ""
+
+
+def find_files(workspace: Workspace, sources: Iterable[Source]) -> list[SourceFile]:
+    """The files of some sources, sorted by item, not yet identified. Hidden ones are left out.
+
+    Raises:
+        InputError: a source's directory does not exist.
+    """
+    return sorted((file for source in sources for file in _files_of(workspace, source)), key=lambda file: file.item)
+
+
+def identify(catalog: Catalog, found: list[SourceFile], run_id: str, progress: Progress) -> list[SourceFile]:
+    """Fills in `video_id`, reading only files whose size or time changed since the catalog saw them."""
+    seen = {
+        (row["source"], row["path"], row["size_bytes"], row["modified_ns"]): (row["video_id"], row["licence"])
+        for row in catalog.read("files").iter_rows(named=True)
+    }
+    identified: list[SourceFile] = []
+    fresh: list[SourceFile] = []
+    committed = time.monotonic()
+    for number, file in enumerate(found, 1):
+        video_id, licence = seen.get((file.source, file.path, file.size_bytes, file.modified_ns), (None, None))
+        file = replace(file, video_id=video_id) if video_id else _hashed(file)
+        identified.append(file)
+        if not video_id or licence != file.licence:
+            fresh.append(file)
+        if time.monotonic() - committed > _COMMIT_S:
+            _write(catalog, fresh, run_id)
+            committed = time.monotonic()
+        progress("files", number, len(found))
+    _write(catalog, fresh, run_id)
+    return identified
+
+
+def _files_of(workspace: Workspace, source: Source) -> Iterator[SourceFile]:
+    config = workspace.configs / "sources" / f"{source.id}.yaml"
+    root = workspace.root / Path(source.path).expanduser()
+    if not root.is_dir():
+        raise InputError(f"no directory {source.path!r}", where=config, fix="Correct `path:`, or make the directory")
+    include, exclude = _matcher(source.include), _matcher(source.exclude)
+    for directory, names, files in os.walk(root):
+        names[:] = [name for name in names if not name.startswith(".")]
+        for name in files:
+            path = Path(directory, name)
+            relative = path.relative_to(root).as_posix()
+            if name.startswith(".") or not include.fullmatch(relative) or exclude.fullmatch(relative):
+                continue
+            try:
+                status = path.stat()
+                size_bytes, modified_ns, problem = status.st_size, status.st_mtime_ns, ""
+            except OSError as error:
+                size_bytes, modified_ns, problem = 0, 0, f"cannot be opened: {error.strerror}"
+            yield SourceFile(
+                item=f"{source.id}/{relative}",
+                source=source.id,
+                path=str(path),
+                licence=source.licence,
+                size_bytes=size_bytes,
+                modified_ns=modified_ns,
+                problem=problem,
+            )
+
+
+def _matcher(patterns: Iterable[str]) -> re.Pattern[str]:
+    """One expression for glob patterns, `**/` included; case does not count, as cameras write .MP4."""
+    parts = []
+    for pattern in patterns:
+        escaped = re.escape(pattern).replace(r"\*\*/", "(?:.*/)?").replace(r"\*\*", ".*")
+        parts.append(escaped.replace(r"\*", "[^/]*").replace(r"\?", "[^/]"))
+    return re.compile("|".join(f"(?:{part})" for part in parts) or r"(?!)", re.IGNORECASE)
+
+
+def _hashed(file: SourceFile) -> SourceFile:
+    if file.problem:
+        return file
+    try:
+        return replace(file, video_id=file_id(file.path))
+    except OSError as error:
+        return replace(file, problem=f"cannot be opened: {error.strerror}")
+
+
+def _write(catalog: Catalog, fresh: list[SourceFile], run_id: str) -> None:
+    columns = ("source", "path", "size_bytes", "modified_ns", "licence")
+    rows = [{name: getattr(f, name) for name in columns} | {"video_id": f.video_id or None} for f in fresh]
+    catalog.write("files", rows, run_id=run_id)
+    fresh.clear()

@@ -1,0 +1,137 @@
+"""One video, one decode: shots, clips, signals and frame embeddings of it, as plain rows.
+
+The decoder yields two branches: small frames of all times for shot detection and signals, and the embedding's grid of
+frames in the model's own size, embedded in batches while decoding goes on, so memory does not grow with the video but
+for its vectors. A frame that stands on a cut belongs to the later shot.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from curate.analyze.clips import Span, clips_of
+from curate.analyze.embed import Embedder, load_embedder
+from curate.analyze.shots import Shot, make_detector, picture_size, shots_between
+from curate.analyze.signals import SignalMeter, Signals
+from curate.errors import DecodeError
+from curate.media.container import shown_frames
+from curate.media.decode import Branch, decode, picture
+from curate.media.probe import VideoInfo, probe
+from curate.specs.analysis import Analysis
+from curate.vectors import pack, unit
+
+_SHORTFALL_S = 0.5
+_SHORTFALL_SHARE = 0.9
+"""Decoding that ends this much earlier than probed, with less than this share of the frames, has lost footage."""
+
+
+@dataclass(frozen=True)
+class ClipRow:
+    """A clip with its signals and embedding; vectors as the catalog keeps them."""
+
+    start_s: float
+    end_s: float
+    signals: Signals
+    vector: np.ndarray  # float32 [dim], unit norm
+    frame_times_s: tuple[float, ...]
+    frame_vectors: bytes  # float16 [frames, dim]
+
+
+@dataclass(frozen=True)
+class VideoAnalysis:
+    """All that one pass over a video gives."""
+
+    info: VideoInfo
+    model_id: str
+    shots: tuple[Shot, ...]
+    clips: tuple[ClipRow, ...]
+    too_short: tuple[Span, ...]
+
+
+def analyze_video(path: Path | str, analysis: Analysis) -> VideoAnalysis:
+    """Decodes a video once and returns its rows. Every clip has at least one frame vector.
+
+    Raises:
+        DecodeError: the file is no video, is truncated or damaged, or decodes to much less than it declares.
+        InputError: the embedding model cannot be had.
+    """
+    embedder = load_embedder(analysis.embedding)
+    info = probe(path)
+    detector, meter = make_detector(analysis.shots), SignalMeter()
+    sampled = _FrameVectors(embedder, analysis.embedding.batch)
+    branches = {
+        "small": Branch(*picture_size(info.width, info.height), "bgr24"),
+        "embed": embedder.branch(info.width, info.height, every_s=1 / analysis.embedding.frames_per_s),
+    }
+    for frame in decode(path, branches):
+        if frame.branch == "small":
+            detector.process(frame.time_s, frame.image)
+            meter.process(frame.time_s, frame.image)
+        else:
+            sampled.add(frame.time_s, frame.image)
+    info = _as_decoded(info, meter, path)
+    shots = shots_between(detector.finish(), info.duration_s, analysis.shots.min_shot_s)
+    spans, too_short = clips_of(shots, analysis.clips)
+    cuts_s = {shot.start_s for shot in shots}
+    times_s, vectors = sampled.finish()
+    rows = []
+    for span in spans:
+        first, last = np.searchsorted(times_s, np.array(span) - 1e-9)
+        here_s, here = times_s[first:last], vectors[first:last]
+        if first == last:
+            here_s, here = _middle_frame(path, span, info, embedder)
+        rows.append(
+            ClipRow(
+                *span,
+                signals=meter.between(span, begins_with_cut=span[0] in cuts_s),
+                vector=unit(here.mean(axis=0)),
+                frame_times_s=tuple(float(time_s) for time_s in here_s),
+                frame_vectors=pack(here),
+            )
+        )
+    return VideoAnalysis(info, embedder.model_id, tuple(shots), tuple(rows), tuple(too_short))
+
+
+class _FrameVectors:
+    """Collects pictures and embeds them when a batch is full."""
+
+    def __init__(self, embedder: Embedder, batch: int) -> None:
+        self._embedder, self._batch = embedder, batch
+        self._times_s: list[float] = []
+        self._waiting: list[np.ndarray] = []
+        self._vectors: list[np.ndarray] = [np.zeros((0, embedder.dim), np.float32)]
+
+    def add(self, time_s: float, image: np.ndarray) -> None:
+        self._times_s.append(time_s)
+        self._waiting.append(image)
+        if len(self._waiting) >= self._batch:
+            self._embed()
+
+    def finish(self) -> tuple[np.ndarray, np.ndarray]:
+        """(times [n], vectors float32 [n, dim])."""
+        self._embed()
+        return np.array(self._times_s), np.concatenate(self._vectors)
+
+    def _embed(self) -> None:
+        if self._waiting:
+            self._vectors.append(self._embedder.images(np.stack(self._waiting)))
+            self._waiting.clear()
+
+
+def _middle_frame(path: Path | str, span: Span, info: VideoInfo, embedder: Embedder) -> tuple[np.ndarray, np.ndarray]:
+    """The frame on screen in the middle of a clip that lies between two grid times: those belong to other shots."""
+    middle_s = (span[0] + span[1]) / 2
+    branch = embedder.branch(info.width, info.height)
+    for time_s, stored in shown_frames(path, middle_s, lead=True):
+        image = picture(stored, branch.width, branch.height)
+        return np.array([max(time_s, span[0])]), embedder.images(image[None])
+    raise DecodeError(f"no frame at {middle_s:.2f} s", where=path)
+
+
+def _as_decoded(info: VideoInfo, meter: SignalMeter, path: Path | str) -> VideoInfo:
+    """Probed data with the frames that were really shown; packets may hold hidden ones."""
+    lost_s = info.duration_s - meter.last_s()
+    if meter.frames < _SHORTFALL_SHARE * info.frames and lost_s > _SHORTFALL_S:
+        raise DecodeError(f"decodes to {meter.last_s():.1f} s of {info.duration_s:.1f} s", where=path)
+    return replace(info, frames=meter.frames, fps=meter.frames / info.duration_s)
