@@ -127,13 +127,7 @@ def test_annotators_can_watch_every_clip_on_its_own_grid(desk: Desk) -> None:
 
 def test_the_best_span_by_score_is_there_to_be_corrected(desk: Desk) -> None:
     name = desk.capability("guessed")
-    clip = views.clips(desk.workspace.catalog).collect().row(0, named=True)
-    score = {
-        "clip_id": clip["clip_id"], "capability": name, "spec_version": desk.workspace.capability(name).version,
-        "model_id": "clip-a", "probability": 0.75, "best_start_s": clip["start_s"] + 1,
-        "best_end_s": clip["start_s"] + 2,
-    }  # fmt: skip
-    desk.workspace.catalog.write("scores", [score], run_id="test")
+    desk.guess(name)
     sent = send(desk, name, 2)
     guessed, plain = tasks(desk, sent.project_id)
     rate = round(guessed.data["fps"])
