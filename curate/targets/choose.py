@@ -8,7 +8,7 @@
 
 Only kept clips that fulfil the capability's `where` and bear no label for it are chosen, so never duplicates. Likely
 and uncertain clips are also spread: while others are left, none is as near in embedding space to a labelled or chosen
-clip as `duplicates.near`, and no leakage group gives more than PER_GROUP of the budget.
+clip as TOO_NEAR, and no leakage group gives more than PER_GROUP of the budget.
 """
 
 import math
@@ -27,6 +27,7 @@ from curate.workspace import Workspace
 
 AUDIT, UNCERTAIN = 0.15, 0.25
 PER_GROUP = 0.1
+TOO_NEAR = 0.95
 _LEAST_PER_GROUP = 2
 _CHOSEN = {"clip_id": pl.String(), "probability": pl.Float64(), "reason": pl.String()}
 
@@ -58,9 +59,8 @@ def choose(workspace: Workspace, capability: str, budget: int, *, seed: int = 0)
 
     audit = np.random.default_rng(seed).permutation(len(pool.clip_ids))[:audit_count].tolist()
     per_group = max(_LEAST_PER_GROUP, math.ceil(PER_GROUP * budget))
-    near = workspace.analysis().duplicates.near
-    likely = _spread(pool, best_first, likely_count, taken=audit, near=near, per_group=per_group)
-    uncertain = _spread(pool, nearest_first, uncertain_count, taken=audit + likely, near=near, per_group=per_group)
+    likely = _spread(pool, best_first, likely_count, taken=audit, per_group=per_group)
+    uncertain = _spread(pool, nearest_first, uncertain_count, taken=audit + likely, per_group=per_group)
     reasons = {"likely": likely, "uncertain": uncertain, "audit": audit}
     rows = [
         (pool.clip_ids[at], float(pool.probability[at]), reason) for reason, chosen in reasons.items() for at in chosen
@@ -112,9 +112,7 @@ def _pool(workspace: Workspace, capability: str) -> _Pool:
     )
 
 
-def _spread(
-    pool: _Pool, order: np.ndarray, count: int, *, taken: Sequence[int], near: float, per_group: int
-) -> list[int]:
+def _spread(pool: _Pool, order: np.ndarray, count: int, *, taken: Sequence[int], per_group: int) -> list[int]:
     """The first `count` of `order` that are not taken, spread out; what is too near or too many comes last."""
     used = Counter(pool.groups[at] for at in taken)
     closest = np.full(len(pool.clip_ids), -1.0)
@@ -129,7 +127,7 @@ def _spread(
             if len(chosen) == count:
                 return chosen
             crowded = mind_groups and used[pool.groups[at]] >= per_group
-            if at in gone or crowded or (mind_nearness and closest[at] >= near):
+            if at in gone or crowded or (mind_nearness and closest[at] >= TOO_NEAR):
                 continue
             chosen.append(at)
             gone.add(at)

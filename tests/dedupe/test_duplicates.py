@@ -69,7 +69,7 @@ class Deduplicated:
 def deduplicated(footage: Footage, tmp_path_factory: pytest.TempPathFactory) -> Deduplicated:
     workspace = bare_workspace(tmp_path_factory.mktemp("dedupe") / "workspace")
     config = workspace.configs / "analysis.yaml"
-    config.write_text(config.read_text().replace("near: 0.96", "near: 0.96, neighbours: 200"))
+    config.write_text(config.read_text().replace("near: 0.75", "near: 0.75, neighbours: 200"))
     directory, entries = footage
     clips = {entry["file"]: clips_of(directory, entry) for entry in entries}
     write_clips(workspace, [clip for of_file in clips.values() for clip in of_file])
