@@ -6,8 +6,9 @@ leaves no version behind; the next one takes the same steps again, each of which
 Of the user's git state only data.dvc, .gitignore and, the first time, DVC's own files are committed, never what else is
 in the index.
 
-A new workspace keeps its versions in .dvc/cache alone. `dvc remote add --default NAME URL`, a commit of .dvc/config, and
-once `dvc push --all-tags` put them where others can pull them; from then on every publication is pushed before its tag.
+A new workspace keeps its versions in .dvc/cache alone. `dvc remote add --default NAME URL`, a commit of .dvc/config,
+and once `dvc push --all-tags` put them where others can pull them; from then on every publication is pushed before its
+tag.
 """
 
 import json
