@@ -5,6 +5,7 @@ that raises, hangs or kills its worker becomes a `Failure`; the others go on. Th
 picklable, and the function runs unchanged in a test, in a pool and on Ray.
 """
 
+import functools
 import itertools
 import multiprocessing
 import os
@@ -62,6 +63,8 @@ def worker_count(engine: Engine) -> int:
 def _run_here(function: Callable[[I], R], items: Iterable[I], engine: Engine) -> Iterator[Success[I, R] | Failure[I]]:
     workers = worker_count(engine)
     context = multiprocessing.get_context("forkserver")
+    # Workers are forked from a server that has imported what they need, once, and not in each of them.
+    context.set_forkserver_preload(["torch", _module_of(function)])
     queue = iter(items)
     pool = ProcessPool(max_workers=workers, context=context, initializer=_one_thread_each)
     try:
@@ -79,6 +82,12 @@ def _run_here(function: Callable[[I], R], items: Iterable[I], engine: Engine) ->
     finally:
         pool.stop()
         pool.join()
+
+
+def _module_of(function: Callable) -> str:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function.__module__
 
 
 def _outcome(future: Future, item: Any, started: float, engine: Engine) -> Success | Failure:
