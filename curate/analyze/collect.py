@@ -138,7 +138,7 @@ def _plan(
     pending: list[SourceFile] = []
     for file in files:
         key = work_key(file.video_id or [file.size_bytes, file.modified_ns], *parameters)
-        known, original = earlier.get(file.item), originals.get(file.video_id, file.item)
+        known, original = earlier.get(file.item), originals[file.video_id]
         video = videos.get(file.video_id)
         if file.problem:
             row = _outcome(file, key, "failed", file.problem)
@@ -164,15 +164,14 @@ def _plan(
 
 
 def _originals(files: list[SourceFile], earlier: Mapping[str, _Row], sources: set[str]) -> dict[str, str]:
-    """The item that stands for each content: the first of these files and of the settled ones of other sources."""
-    elsewhere = [
-        (item, row["video_id"])
+    """The item that stands for each content: one of a source that is not collected now, else the first of the files."""
+    found = {
+        row["video_id"]: item
         for item, row in earlier.items()
         if row["outcome"] == "ok" and item.partition("/")[0] not in sources
-    ]
-    found: dict[str, str] = {}
-    for item, video_id in sorted([*elsewhere, *((file.item, file.video_id) for file in files if file.video_id)]):
-        found.setdefault(video_id, item)
+    }
+    for file in files:
+        found.setdefault(file.video_id, file.item)
     return found
 
 
