@@ -105,8 +105,8 @@ def collect(
         deduplicated = find_duplicates(workspace, progress=progress)
         scored = score(workspace, progress=progress)
     if as_json:
-        parts = {"collect": collected, "dedupe": deduplicated, "score": scored}
-        show({name: asdict(part) for name, part in parts.items()}, as_json=True)
+        parts = {"collect": asdict(collected), "dedupe": asdict(deduplicated), "score": asdict(scored)}
+        show(parts, as_json=True)
     else:
         for title, part in (("collected", collected), ("duplicates", deduplicated), ("scored", scored)):
             print(title)

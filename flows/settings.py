@@ -15,8 +15,10 @@ progress: ContextVar[Progress] = ContextVar("progress", default=silent)
 
 def configure(workspace: Path) -> None:
     """Points Prefect at the workspace. Settings the user made in the environment win, telemetry is always off."""
+    home = workspace / ".curate" / "prefect"
+    home.mkdir(parents=True, exist_ok=True)
     defaults = {
-        "PREFECT_HOME": str(workspace / ".curate" / "prefect"),
+        "PREFECT_HOME": str(home),
         "PREFECT_LOGGING_LEVEL": "WARNING",
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",

@@ -60,10 +60,14 @@ def published_names(workspace: Workspace) -> list[str]:
 def resolve(workspace: Workspace, name: str, rev: str | None) -> str:
     """The commit of a revision: the newest version where `rev` is None, else vN or any git revision.
 
+    A clone without tags knows no versions; the newest is then what HEAD pins.
+
     Raises:
         InputError: there is no such mix or revision; it lists what there is.
     """
     known = versions(workspace, name)
+    if not known and rev is None and git(workspace.root, "ls-tree", "HEAD", "data.dvc", check=False):
+        rev = "HEAD"
     if not known and (rev is None or rev.startswith("v")):
         names = ", ".join(published_names(workspace)) or "none"
         raise InputError(

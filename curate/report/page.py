@@ -37,6 +37,7 @@ def write_report(workspace: Workspace, *, progress: Progress = silent) -> Path:
         status=standing,
         titles=titles,
         strips=strips,
+        models=sorted({row["model"] for row in standing.evaluations}),
         scores=_scores_by_model(standing.evaluations),
         losses=_losses(workspace),
         mixes=[

@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 
 from curate import views
+from curate.catalog import Catalog
 from curate.mixes.load import versions
 from curate.targets.coverage import gaps
 from curate.workspace import Workspace
@@ -22,7 +23,7 @@ class Status:
         gaps: one dict for each capability, most urgent first (see `curate.targets.coverage.gaps`).
         labels: labels in force by verdict.
         mixes: the newest version of each published mix.
-        evaluations: newest F1@0.5 for each model and capability.
+        evaluations: F1@0.5 of each model on the newest evaluated mix, per capability.
         next_step: the command that moves the wheel from here.
     """
 
@@ -73,16 +74,7 @@ def status(workspace: Workspace) -> Status:
     published = [versions(workspace, name) for name in workspace.mixes()]
     newest = [asdict(found[-1]) for found in published if found]
     found = gaps(workspace).to_dicts()
-    evaluations = (
-        catalog.scan("evaluations")
-        .filter(pl.col("metric") == "f1@0.5")
-        .sort("written_at")
-        .unique(["model", "capability"], keep="last", maintain_order=True)
-        .sort("capability", "model")
-        .select("model", "mix", "revision", "split", "capability", "value", "low", "high", "videos", "segments")
-        .collect()
-        .to_dicts()
-    )
+    evaluations = _newest_evaluations(catalog)
     step = _next_step(sum(files.values()), sum(labels.values()), newest, evaluations, found)
     return Status(
         files=files,
@@ -95,6 +87,13 @@ def status(workspace: Workspace) -> Status:
         evaluations=evaluations,
         next_step=step,
     )
+
+
+def _newest_evaluations(catalog: Catalog) -> list[dict[str, Any]]:
+    rows = catalog.scan("evaluations").filter(pl.col("metric") == "f1@0.5").sort("written_at").collect()
+    same_mix = ["mix", "revision", "split"]
+    shown = ("model", *same_mix, "capability", "value", "low", "high", "videos", "segments")
+    return rows.join(rows.tail(1).select(same_mix), on=same_mix).sort("capability", "model").select(shown).to_dicts()
 
 
 def _next_step(files: int, labels: int, mixes: list[dict], evaluations: list[dict], gaps: list[dict[str, Any]]) -> str:
