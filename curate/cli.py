@@ -172,7 +172,8 @@ def search(
     found = run_search(
         _workspace(), text=text or (), not_text=not_text or (), like=like or (), where=where, limit=limit
     )
-    show(found, as_json=as_json, columns=["clip_id", "similarity", "best_start_s", "best_end_s", "source", "path"])
+    columns = ["clip_id", "similarity", "best_start_s", "best_end_s", "path"]
+    show(found, as_json=as_json, columns=columns)
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """What the command line shows a person: tables, facts, and bars on long work. Nothing here computes."""
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
@@ -13,7 +14,10 @@ from rich.table import Table
 
 from curate.progress import Progress
 
-out = Console(highlight=False, soft_wrap=True)
+_PIPE_COLUMNS = 240
+"""A table that is piped or redirected is not folded to the width of a window that is not there."""
+
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
 err = Console(stderr=True, highlight=False)
 
 
@@ -56,7 +60,9 @@ def _table(frame: Any, columns: list[str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
         numeric = frame.schema[name].is_numeric()
-        table.add_column(name.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(
+            name.replace("_", " "), justify="right" if numeric else "left", no_wrap=numeric, overflow="fold"
+        )
     for row in frame.select(columns).iter_rows():
         table.add_row(*(_cell(value) for value in row))
     return table
