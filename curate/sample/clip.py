@@ -1,8 +1,8 @@
-"""The sample CLIP: an `open_clip.CLIP` of 2.3 million weights that knows the sample world and nothing else.
+"""The sample CLIP: an `open_clip.CLIP` of 2.4 million weights that knows the sample world and nothing else.
 
 It stands in for the real model where there is no network, so it is used in exactly the same way: a model, a
 transform, a tokenizer. The image tower is open_clip's small residual network and not a vision transformer: trained
-from nothing for 20 minutes on two cores, convolutions learn shapes from far fewer frames. Its vocabulary is the
+from nothing for half an hour on one core, convolutions learn shapes from far fewer frames. Its vocabulary is the
 first 4,096 merges of open_clip's own byte-pair encoding, so any English tokenizes, in a twelfth of the space.
 """
 
