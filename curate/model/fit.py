@@ -26,7 +26,7 @@ from curate.model.predict import trained
 from curate.model.segmenter import Dense, Segmenter, Shape, cpu_state, replace_file
 from curate.progress import Progress, silent
 
-DEFAULT_STEPS = 800
+DEFAULT_STEPS = 400
 _CHECKPOINT_EVERY = 100
 
 

@@ -20,7 +20,10 @@ from curate.model.segmenter import Dense, Segmenter, pool_weights
 WINDOW_FRAMES = 40
 """Frames that a window holds: 20 s at 2 a second, the longest clip a mix holds by default."""
 
-DEFAULT_THRESHOLD = 0.5
+DEFAULT_THRESHOLD = 0.7
+"""Training draws each capability present half of the time, footage shows it seldom. On the sample world F1 at tIoU 0.5
+is 0.83 at a threshold of 0.5 and 0.89 at 0.7 over all clips; over clips most of which show it, 0.97 and 0.98."""
+
 BOUNDARY_REACH_S = 0.5
 _BATCH = 64
 

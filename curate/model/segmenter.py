@@ -55,6 +55,7 @@ class Segmenter(nn.Module):
         self.attention = nn.ModuleList(_Attention(width, shape.heads, shape.dropout) for _ in range(shape.layers))
         self.norm = nn.LayerNorm(width)
         self.actionness = nn.Linear(width, 1)
+        self.likeness = nn.Linear(4, 1)
         self.reach = nn.Linear(width, 2)
         query = nn.Linear(width, width)
         self.field = nn.Sequential(nn.Linear((POOLS + 2) * dim, width), nn.GELU(), nn.Dropout(shape.dropout), query)
@@ -63,6 +64,10 @@ class Segmenter(nn.Module):
         nn.init.zeros_(query.weight)  # so that an untrained head picks the most similar value
         nn.init.zeros_(query.bias)
         nn.init.constant_(self.reach.bias, 1.0)
+        with torch.no_grad():  # so that an untrained model takes a frame more like the text than the not-text for on
+            self.likeness.weight.copy_(torch.tensor([[0.0, 0.0, 2.0, 0.0]]))
+            self.likeness.bias.zero_()
+            self.actionness.weight.mul_(0.1)
 
     def forward(self, frames: Tensor, times_s: Tensor, mask: Tensor, text: Tensor, not_text: Tensor) -> Dense:
         """Dense predictions for a batch of frame sequences, each with one definition.
@@ -75,13 +80,15 @@ class Segmenter(nn.Module):
         scaled = frames * self.shape.dim**0.5
         x = self.frame(scaled)
         gate, (scale, shift) = self.gate(definition)[:, None], self.film(definition)[:, None].chunk(2, dim=-1)
-        x = x * (1 + scale) + x * gate + shift + self.similarity(_similarities(frames, mask, text, not_text))
+        similarities = _similarities(frames, mask, text, not_text)
+        x = x * (1 + scale) + x * gate + shift + self.similarity(similarities)
         step_s = _steps_s(times_s, mask)
         x = self.before(x, mask)
         for layer in self.attention:
             x = layer(x, mask, times_s)
         x = self.norm(self.after(x, mask))
-        return Dense(self.actionness(x)[..., 0], F.softplus(self.reach(x)) * (2 * step_s)[:, None, None])
+        logits = self.actionness(x) + self.likeness(similarities)
+        return Dense(logits[..., 0], F.softplus(self.reach(x)) * (2 * step_s)[:, None, None])
 
     def choose(self, pooled: Tensor, text: Tensor, field: Tensor, values: Tensor, mask: Tensor) -> Tensor:
         """Logits [N, K] over the values of one field in each of N segments.

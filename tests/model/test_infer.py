@@ -31,6 +31,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     embedder = load_embedder(SAMPLE)
     torch.manual_seed(0)
     network = Segmenter(Shape(dim=embedder.dim, width=32))
+    torch.nn.init.zeros_(network.likeness.weight)
     torch.nn.init.constant_(network.actionness.bias, 5.0)
     directory = tmp_path_factory.mktemp("models") / "random"
     save_model(directory, network, {"embedding_model": embedder.model_id})

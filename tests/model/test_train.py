@@ -67,7 +67,7 @@ def test_a_killed_training_resumes_to_the_same_weights(published: Workspace, mon
 
 
 def test_an_unknown_mix_or_revision_is_the_users_to_mend(published: Workspace) -> None:
-    with pytest.raises(InputError, match="no published mix 'other'"):
+    with pytest.raises(InputError, match="mix 'other'"):
         train(published, "other")
     with pytest.raises(InputError, match="no revision 'v9' of mix 'base'"):
         train(published, "base", "v9")
