@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from curate.workspace import Workspace
 
 SOME_FAILED = 3
+_HEADLINES = ["f1@0.5", "joint_f1@0.5", "false_alarms_per_min"]
+"""What `evaluate` shows without `--json`."""
 
 
 @dataclass
@@ -308,7 +310,14 @@ def mix_build(
     from curate.mixes.build import build
 
     with bars() as progress:
-        show(build(_workspace(), name, who=who or _user(), why=why, progress=progress), as_json=as_json)
+        published = build(_workspace(), name, who=who or _user(), why=why, progress=progress)
+    if as_json:
+        show(published, as_json=True)
+        return
+    print(f"{name} {published.revision}{'' if published.new else ' (nothing changed since)'}: {published.directory}")
+    show(published.rows)
+    for shortfall in published.lock["shortfalls"]:
+        print(shortfall["words"])
 
 
 @mix.command("list")
@@ -369,7 +378,7 @@ def evaluate(
 
     with bars() as progress:
         found = run_evaluate(_workspace(), mix, rev, model=model, split=split, progress=progress)
-    show(found, as_json=as_json)
+    show(found if as_json else found.filter(found["metric"].is_in(_HEADLINES)), as_json=as_json)
 
 
 @app.command()

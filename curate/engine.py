@@ -9,6 +9,7 @@ import functools
 import itertools
 import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -17,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
-from curate.errors import InputError
+from curate.errors import CurateError, InputError
 from curate.specs.analysis import Engine
 
 I = TypeVar("I")  # noqa: E741
@@ -61,13 +62,18 @@ def worker_count(engine: Engine) -> int:
 
 
 def _run_here(function: Callable[[I], R], items: Iterable[I], engine: Engine) -> Iterator[Success[I, R] | Failure[I]]:
+    queue = iter(items)
+    first = list(itertools.islice(queue, 1))
+    if not first:
+        return
+    queue = itertools.chain(first, queue)
     workers = worker_count(engine)
     context = multiprocessing.get_context("forkserver")
     # Workers are forked from a server that has imported what they need, once, and not in each of them.
     context.set_forkserver_preload(["torch", _module_of(function)])
-    queue = iter(items)
     pool = ProcessPool(max_workers=workers, context=context, initializer=_one_thread_each)
     try:
+        _await_first_worker(pool)
         pending: dict[Future, tuple[I, float]] = {}
         while True:
             for item in itertools.islice(queue, 2 * workers - len(pending)):
@@ -82,6 +88,18 @@ def _run_here(function: Callable[[I], R], items: Iterable[I], engine: Engine) ->
     finally:
         pool.stop()
         pool.join()
+
+
+def _await_first_worker(pool: ProcessPool) -> None:
+    """Workers that cannot start are the run's failure, not that of each item."""
+    try:
+        pool.schedule(_one_thread_each).result()
+    except Exception as error:
+        raise CurateError(
+            f"worker processes cannot start: {describe(error)}",
+            where=sys.argv[0],
+            fix="In a script of your own, call the library under `if __name__ == '__main__':`",
+        ) from error
 
 
 def _module_of(function: Callable) -> str:
@@ -105,8 +123,6 @@ def _outcome(future: Future, item: Any, started: float, engine: Engine) -> Succe
 
 def describe(error: Exception) -> str:
     """One line for an outcome: the message of our own errors, the type and first line of any other's."""
-    from curate.errors import CurateError
-
     if isinstance(error, CurateError):
         return error.what
     lines = str(error).strip().splitlines()
@@ -162,6 +178,7 @@ def _run_on_ray(function: Callable[[I], R], items: Iterable[I], engine: Engine) 
             except ray.exceptions.RayError as error:
                 yield Failure(item, describe(error), time.monotonic() - started)
         for reference, (item, started) in list(pending.items()):
+            # An item may have waited behind another: twice as many are under way as there are cores.
             if time.monotonic() - started > 2 * engine.timeout_s:
                 ray.cancel(reference, force=True)
                 del pending[reference]

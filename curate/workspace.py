@@ -70,7 +70,12 @@ class Workspace:
         return local_catalog(self.state / "catalog")
 
     def analysis(self) -> Analysis:
-        return read_spec(self.configs / "analysis.yaml", Analysis)
+        """How video becomes clips; a weights file is found from the workspace, wherever the command runs."""
+        spec = read_spec(self.configs / "analysis.yaml", Analysis)
+        weights = self.root / spec.embedding.weights
+        if not weights.is_file():
+            return spec
+        return spec.model_copy(update={"embedding": spec.embedding.model_copy(update={"weights": str(weights)})})
 
     def sources(self) -> dict[str, Source]:
         return read_specs(self.configs / "sources", Source)

@@ -1,8 +1,11 @@
 """The engine's promises: every item ends as a result or a reason, whatever its function does to its process."""
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +57,14 @@ def test_items_are_drawn_only_a_few_ahead_of_the_work() -> None:
         assert drawn <= count + 4
     results.close()
     assert drawn < 20
+
+
+def test_a_script_without_a_main_guard_is_told_so_and_no_item_is_failed_for_it(tmp_path: Path) -> None:
+    script = tmp_path / "mine.py"
+    script.write_text("from curate.engine import run\nprint(list(run(len, ['a', 'bb'])))\n")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and done.stdout == ""
+    assert "mine.py: worker processes cannot start" in done.stderr and "__main__" in done.stderr
 
 
 def test_no_items_give_no_results() -> None:

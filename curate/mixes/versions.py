@@ -66,8 +66,8 @@ def resolve(workspace: Workspace, name: str, rev: str | None) -> str:
         InputError: there is no such mix or revision; it lists what there is.
     """
     known = versions(workspace, name)
-    if not known and rev is None and git(workspace.root, "ls-tree", "HEAD", "data.dvc", check=False):
-        rev = "HEAD"
+    if rev is None and not published_names(workspace):
+        rev = "HEAD" if git(workspace.root, "ls-tree", "HEAD", "data.dvc", check=False) else None
     if not known and (rev is None or rev.startswith("v")):
         names = ", ".join(published_names(workspace)) or "none"
         raise InputError(

@@ -14,6 +14,7 @@ import polars as pl
 
 from curate.errors import InputError
 from curate.identity import work_key
+from curate.model import ZERO_SHOT
 from curate.model.definitions import Encoded
 from curate.model.examples import Example
 from curate.model.infer import predictor_of
@@ -26,7 +27,6 @@ from curate.workspace import new_run_id
 if TYPE_CHECKING:
     from curate.workspace import Workspace
 
-ZERO_SHOT = "zero-shot"
 ALL = "all"
 """The row of means over capabilities."""
 

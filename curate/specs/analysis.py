@@ -37,7 +37,7 @@ class Embedding(Spec):
 
 
 class Duplicates(Spec):
-    near: float = Field(default=0.96, gt=0, le=1, description="Cosine from which two clips are compared in pixels.")
+    near: float = Field(default=0.85, gt=0, le=1, description="Cosine from which two clips are compared in pixels.")
     neighbours: int = Field(default=32, gt=0, description="Nearest clips looked at for each clip.")
 
 
