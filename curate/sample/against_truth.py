@@ -44,6 +44,24 @@ class Agreement:
         return 2 * self.hits / max(2 * self.hits + self.misses + self.false_alarms, 1)
 
 
+@dataclass(frozen=True)
+class CopyAgreement:
+    """Pairs of a copy's clip and its original's that have an edge or lack one; all edges, and those that are wrong."""
+
+    found: int
+    missed: int
+    edges: int
+    wrong: int
+
+    @property
+    def recall(self) -> float:
+        return self.found / max(self.found + self.missed, 1)
+
+    @property
+    def precision(self) -> float:
+        return 1 - self.wrong / max(self.edges, 1)
+
+
 def truth_by_video(catalog: Catalog, truth: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The truth of each file, by video_id; of files with the same bytes, the original's."""
     files = {Path(path).name: video_id for path, video_id in catalog.read("files")["path", "video_id"].iter_rows()}
@@ -78,7 +96,9 @@ def cut_agreement(catalog: Catalog, truth: dict[str, Any]) -> Agreement:
     return Agreement(hits, misses, false_alarms)
 
 
-def copy_agreement(catalog: Catalog, truth: dict[str, Any], transforms: tuple[str, ...] = SAME_CONTENT) -> Agreement:
+def copy_agreement(
+    catalog: Catalog, truth: dict[str, Any], transforms: tuple[str, ...] = SAME_CONTENT
+) -> CopyAgreement:
     """Duplicate edges against the copies the world made.
 
     Recall: of the clips of copies by `transforms` with a clip of the original over the same footage (overlap at least
@@ -87,19 +107,19 @@ def copy_agreement(catalog: Catalog, truth: dict[str, Any], transforms: tuple[st
     """
     spans = _root_spans(catalog, truth)
     edges = {frozenset(pair) for pair in catalog.read("duplicates")["clip_id", "other_id"].iter_rows()}
-    hits = misses = 0
+    found = missed = 0
     originals = [span for span in spans.values() if span["transform"] is None]
     for copy in spans.values():
         if copy["transform"] not in transforms:
             continue
         for original in originals:
             if _overlap(copy, original) >= 0.8:
-                found = frozenset((copy["clip_id"], original["clip_id"])) in edges
-                hits, misses = hits + found, misses + (not found)
+                linked = frozenset((copy["clip_id"], original["clip_id"])) in edges
+                found, missed = found + linked, missed + (not linked)
     wrong = sum(
         not (set(pair) <= set(spans) and _overlap(*(spans[clip] for clip in pair)) > 0) for pair in map(tuple, edges)
     )
-    return Agreement(hits, misses, wrong)
+    return CopyAgreement(found, missed, len(edges), wrong)
 
 
 def shows(catalog: Catalog, truth: dict[str, Any], action: str) -> set[str]:
