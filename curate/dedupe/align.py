@@ -1,4 +1,4 @@
-"""Do two clips show the same footage? Their fingerprints laid over each other in time, and compared twice.
+"""Do two clips show the same footage? Their fingerprints laid over each other in time, and compared three times.
 
 - `appearance`: agreement of the pictures. It does not mind brightness and contrast, and it is high for any two shots
   of one scene.
@@ -6,7 +6,12 @@
   1 for the same movement at the same moment and for two clips in which nothing moves, near 0 for two different
   actions before one background.
 
-Two clips are the same where appearance reaches APPEARANCE and motion MOTION; the score is the smaller of the two. On a
+- `detail`: agreement of the pictures less their surroundings. A background that fills the picture, as a gradient does,
+  no longer speaks for the small things before it.
+
+Two clips are the same where all three reach their thresholds; the score is the smaller of the first two. On four
+sample worlds (108 originals, 191 pairs by the first two) detail took wrong pairs from 13 to 2, both of one near-twin
+scene, and right ones from 178 to 175, the lost ones crops: others have a detail of 0.84 or more. On a
 sample world (seed 5, 20 originals, 3 copies of each kind, 199 shots) these thresholds keep every true pair (remux,
 re-encode, resize, letterbox, logo, colour, trim, mirror, 1.25 x speed: lowest appearance 0.81, lowest motion 0.87) but
 those cropped by 6% a side, of which they find 1 in 10, and let none of 19,482 other pairs through, whose highest
@@ -22,11 +27,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.ndimage import uniform_filter
 
 from curate.dedupe.fingerprint import PICTURES_PER_S, SIZE, Fingerprint, interpolate
 
 APPEARANCE = 0.75
 MOTION = 0.85
+DETAIL = 0.8
+_SURROUNDINGS = 5
 SHOWN = 0.5
 """Least share of the overlap in which both clips show something: that two clips are blank links no videos."""
 SPEEDS = (1.0, 0.96, 1.04, 0.9, 1.1, 0.8, 1.25)
@@ -52,6 +60,7 @@ class Alignment:
 
     appearance: float
     motion: float
+    detail: float
     speed: float
     offset_s: float
     mirrored: bool
@@ -65,7 +74,7 @@ class Alignment:
 
     @property
     def same(self) -> bool:
-        return self.appearance >= APPEARANCE and self.motion >= MOTION and self.shown >= SHOWN
+        return self.appearance >= APPEARANCE and self.motion >= MOTION and self.detail >= DETAIL and self.shown >= SHOWN
 
     @property
     def preference(self) -> float:
@@ -178,6 +187,7 @@ def _compare(a: np.ndarray, b: np.ndarray, speed: float, offset_s: float, mirror
     return Alignment(
         appearance=_whole_agreement(ours, theirs),
         motion=_whole_agreement(changes_a, changes_b),
+        detail=_whole_agreement(_detail(ours), _detail(theirs)),
         speed=speed,
         offset_s=float(offset_s),
         mirrored=mirrored,
@@ -185,6 +195,13 @@ def _compare(a: np.ndarray, b: np.ndarray, speed: float, offset_s: float, mirror
         share_a=len(ours) / len(a),
         share_b=min(len(ours) * speed / len(b), 1.0),
     )
+
+
+def _detail(pictures: np.ndarray) -> np.ndarray:
+    """Each pixel less the mean of its surroundings."""
+    square = pictures.reshape(-1, SIZE, SIZE)
+    around = uniform_filter(square, size=(0, _SURROUNDINGS, _SURROUNDINGS), mode="nearest")
+    return (square - around).reshape(pictures.shape)
 
 
 def _stretched(pictures: np.ndarray, wanted_s: np.ndarray) -> np.ndarray:

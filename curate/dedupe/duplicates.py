@@ -28,7 +28,7 @@ from curate.progress import Progress, silent
 from curate.vectors import matrix
 from curate.workspace import Workspace, new_run_id
 
-VERSION = 1
+VERSION = 2
 EXACT = 0.99
 _CONFIRM_TELL_EVERY = 256
 
