@@ -216,7 +216,7 @@ def label_up(port: Annotated[int, typer.Option(help="Port on this machine.")] = 
     with bars() as progress:
         server = up(_workspace().state / "label-studio", port=port, progress=progress)
     print(f"Label Studio at {server.url}")
-    print(f"Log in with the account in {_workspace().state / 'label-studio'}")
+    print(f"Log in with the account in {_workspace().state / 'label-studio' / 'account.json'}")
 
 
 @label.command("down")
