@@ -23,7 +23,7 @@ err = Console(stderr=True, highlight=False)
 
 @contextmanager
 def bars() -> Iterator[Progress]:
-    """A progress callback that draws one bar for each kind of thing that is counted; on a terminal's stderr, gone when done."""
+    """A progress callback that draws a bar for each kind of thing counted; on a terminal, gone when done."""
     columns = (TextColumn("{task.description:>12}"), BarColumn(40), MofNCompleteColumn(), TimeElapsedColumn())
     with Bars(*columns, console=err, transient=True, disable=not err.is_terminal) as shown:
         tasks: dict[str, TaskID] = {}

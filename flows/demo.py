@@ -19,6 +19,7 @@ from curate.mixes.load import load_mix
 from curate.report.page import write_report
 from curate.sample import against_truth
 from curate.sample.world import render_world
+from curate.targets.coverage import gaps
 from curate.workspace import Workspace, create_workspace
 from flows import run_flow
 from flows.settings import progress
@@ -50,12 +51,14 @@ def run_demo(directory: Path, *, videos: int = 60) -> dict[str, Any]:
         truth = story["footage"] = _render(workspace, videos)
     with _step("collect"):
         story["collect"] = _collect(workspace, truth)
+    story["gaps"] = _gaps(workspace, "Gaps")
     with _step("label"):
         story["label"] = _label(workspace, truth)
     with _step("mix"):
         story["mix"] = _mix(workspace)
     with _step("train"):
         story["train"] = _train(workspace)
+    story["gaps after"] = _gaps(workspace, "Gaps now")
     report = write_report(workspace)
     out.print(f"[bold]done[/bold] in {time.monotonic() - began:.0f} s")
     out.print(f"  report  {report}")
@@ -137,6 +140,14 @@ def _retrieval(workspace: Workspace, truth: dict[str, Any]) -> dict[str, dict[st
     return found
 
 
+def _gaps(workspace: Workspace, title: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = gaps(workspace).to_dicts()
+    missing = [f"{row['capability']} {row['gap_clips']}" for row in found if row["gap_clips"]]
+    _say(title, f"labelled clips missing, most urgent first: {', '.join(missing) or 'none'}")
+    out.print()
+    return found
+
+
 def _label(workspace: Workspace, truth: dict[str, Any]) -> dict[str, Any]:
     state = workspace.state / "label-studio"
     orders = workspace.catalog.scan("decisions").filter(pl.col("kind") == "label-order", pl.col("who") == WHO)
@@ -165,9 +176,13 @@ def _mix(workspace: Workspace) -> dict[str, Any]:
     published: dict[str, Any] = run_flow(workspace, "build", {"mix": MIX, "who": WHO, "why": "first round"})
     rows = ", ".join(f"{count} {split}" for split, count in published["rows"].items())
     note = "published" if published["new"] else "nothing changed since, so nothing new"
-    loaded = load_mix(MIX, published["revision"], workspace=workspace.root)
     size_mb = sum(path.stat().st_size for path in (workspace.data / MIX).iterdir()) / 1e6
-    _say("Mix", f"{MIX} {published['revision']}: {rows}; {size_mb:.1f} MB: {note}", f"loads back: {loaded.num_rows}")
+    back = load_mix(MIX, published["revision"], workspace=workspace.root)
+    _say(
+        "Mix",
+        f"{MIX} {published['revision']}: {rows}; {size_mb:.1f} MB: {note}",
+        f"loads back through `datasets`: {sum(back.num_rows.values())} rows",
+    )
     return published
 
 
