@@ -5,7 +5,7 @@ never wait, several writers may append at once, and DuckDB, Spark or pandas open
 
 Tables are append-only. Each has a primary key (`Table.key`), and the newest row of a key is the one `scan`
 shows: an upsert is an append, which costs milliseconds where a merge rewrites files, and two workers that do
-the same work agree. `compact` folds away the rows that newer ones replaced.
+the same work agree. Many small files are merged now and then, which changes no row.
 """
 
 import time
@@ -254,7 +254,7 @@ class Catalog:
         return self.scan(table, version=version).collect()
 
     def history(self, table: str) -> pl.LazyFrame:
-        """Every row ever written and not yet compacted away, oldest first."""
+        """Every row ever written, oldest first: what was replaced too."""
         if not self._exists(table):
             return pl.LazyFrame(schema=self.schema(table))
         return pl.scan_delta(self._path(table)).sort("written_at", maintain_order=True)

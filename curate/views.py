@@ -38,15 +38,6 @@ def kept_clips(catalog: Catalog) -> pl.LazyFrame:
     return clips(catalog).join(dropped, on="clip_id", how="anti")
 
 
-def embeddings(catalog: Catalog, model_id: str) -> pl.LazyFrame:
-    """Embeddings of the current clips by one model."""
-    return (
-        catalog.scan("embeddings")
-        .filter(pl.col("model_id") == model_id)
-        .join(clips(catalog).select("clip_id"), on="clip_id", how="semi")
-    )
-
-
 def current_embeddings(catalog: Catalog) -> pl.LazyFrame:
     """Embeddings of the current clips, by the model of the analysis that made the clips."""
     return catalog.scan("embeddings").join(
