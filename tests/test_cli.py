@@ -49,7 +49,10 @@ def test_the_command_reference_is_the_one_generated_from_help(tmp_path: Path) ->
     assert (REPOSITORY / "docs/commands.md").read_text() == reference.read_text(), "run `make docs`"
 
 
-@pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in (REPOSITORY / "docs").glob("*.md"))])
+WRITTEN_BY_HAND = ["README.md", *(f"docs/{name}.md" for name in ("engineer", "annotator", "researcher", "operator"))]
+
+
+@pytest.mark.parametrize("page", WRITTEN_BY_HAND)
 def test_every_documented_command_exists(page: str) -> None:
     known = set(commands())
     for words in re.findall(r"^\s*\$? ?curate ((?:[a-z-]+ ?)+)", (REPOSITORY / page).read_text(), re.MULTILINE):

@@ -22,6 +22,7 @@ from av.container import Flags as ContainerFlags
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
+from curate.media.cut import DETERMINISTIC_X264
 from curate.sample.backgrounds import Image
 
 SAMPLE_RATE_HZ = 16_000
@@ -152,7 +153,7 @@ def add_x264_stream(
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
     stream.codec_context.time_base = time_base
     stream.codec_context.thread_count = 1
-    stream.options = {"preset": preset, "crf": str(crf), "threads": "1"}
+    stream.options = {**DETERMINISTIC_X264, "preset": preset, "crf": str(crf)}
     if time_base == VARIABLE_TICK:  # mp4 stores decoding durations: reordered, irregular frames would end it wrongly
         stream.options["bf"] = "0"
     return stream

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from curate.sample.scenes import ACTIONS
-from curate.sample.world import plan_world, render_world
+from curate.sample.world import plan_world, render_original, render_world
 
 World = tuple[Path, dict[str, Any]]
 
@@ -38,6 +38,16 @@ def test_a_seed_gives_the_same_bytes_again(world: World, tmp_path: Path) -> None
     files = sorted(path.name for path in directory.iterdir())
     assert files == sorted(path.name for path in tmp_path.iterdir())
     assert [name for name in files if (directory / name).read_bytes() != (tmp_path / name).read_bytes()] == []
+
+
+def test_pictures_are_the_same_bytes_wherever_the_encoder_keeps_them(tmp_path: Path) -> None:
+    plan = next(plan for plan in plan_world(60, 7) if plan.preset == "veryfast")
+    encoded, elsewhere = set(), []
+    for megabytes in range(1, 5):
+        elsewhere.append(bytearray(megabytes << 20))
+        render_original(tmp_path, plan)
+        encoded.add((tmp_path / plan.file).read_bytes())
+    assert len(encoded) == 1
 
 
 def test_truth_is_written_beside_the_videos(world: World) -> None:
