@@ -23,7 +23,8 @@ lint: $(VENV)/.installed-dev  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: $(VENV)/.installed-dev  ## the command reference, from --help
+docs: $(VENV)/.installed-dev  ## the command reference from --help, and the configs' JSON Schemas
+	$(BIN)/python -c "from pathlib import Path; from curate.specs import write_schemas; write_schemas(Path('configs/schemas'))"
 	$(BIN)/typer curate.cli utils docs --name curate --title Commands --output docs/commands.md
 
 sample-clip: $(VENV)/.installed-dev  ## train the sample CLIP again
