@@ -24,7 +24,7 @@ def matching(clips: pl.DataFrame, where: str | None, *, source: object = None) -
     try:
         found = clips.select(matches=pl.sql_expr(where))["matches"]
     except (pl.exceptions.PolarsError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[0].split("; valid columns")[0]
         raise _unusable(where, reason, clips, source) from None
     if found.dtype != pl.Boolean:
         raise _unusable(where, f"it gives {found.dtype}, not true or false", clips, source)
