@@ -28,7 +28,7 @@ docs: $(VENV)/.installed-dev  ## the command reference from --help, and the conf
 	$(BIN)/typer curate.cli utils docs --name curate --title Commands --output docs/commands.md
 
 sample-clip: $(VENV)/.installed-dev  ## train the sample CLIP again
-	$(BIN)/python -m curate.sample.train_clip
+	OMP_NUM_THREADS=1 $(BIN)/python -m curate.sample.train_clip
 
 clean:  ## remove the environment and the demo workspace
 	rm -rf $(VENV) demo
