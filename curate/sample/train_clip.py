@@ -6,7 +6,8 @@ arXiv:2303.15343), with a pair positive when the caption is true of the frame, n
 Linear heads on the image embedding answer what the frame shows; they teach the image tower while the text tower
 still knows no words, keep what a temporal model needs linearly readable, and are thrown away at the end. The
 shipped weights are the moving average at the end: 160,000 frames, 15 minutes of one core (OMP_NUM_THREADS=1, as
-`make sample-clip` sets it; a second thread gains nothing on layers this small), and the same bytes when run again. `--evaluate` measures them and trains nothing.
+`make sample-clip` sets it; a second thread gains nothing on layers this small), and the same bytes
+when run again. `--evaluate` measures them and trains nothing.
 
 Zero-shot accuracy on 2,000 held-out frames, with chance in brackets: shape 0.55 (0.17), colour 0.997 (0.14), background
 1.00 (0.13), action or none 0.99 (0.10). In a rendered world of 60 videos the 20 best shots for an action all show it,
