@@ -4,6 +4,8 @@ Exit status: 0 done, 1 the run failed, 2 the input cannot be used, 3 the run fin
 load inside the commands, so that `curate --help` answers at once.
 """
 
+import getpass
+import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -174,8 +176,7 @@ def search(
     found = run_search(
         _workspace(), text=text or (), not_text=not_text or (), like=like or (), where=where, limit=limit
     )
-    columns = ["clip_id", "similarity", "best_start_s", "best_end_s", "path"]
-    show(found, as_json=as_json, columns=columns)
+    show(found, as_json=as_json, columns=["clip_id", "similarity", "best_start_s", "best_end_s", "path"])
 
 
 @app.command()
@@ -255,10 +256,9 @@ def label_push(
         show(plan if as_json else {name: f"{len(clips)} clips" for name, clips in plan.items()}, as_json=as_json)
         return
     server = connect(workspace.state / "label-studio")
-    pushed = []
+    decided = {"who": who or _user(), "why": why}
     with bars() as progress:
-        for name, clips in chosen.items():
-            pushed.append(push(workspace, name, clips, server, who=who or _user(), why=why, progress=progress))
+        pushed = [push(workspace, *order, server, **decided, progress=progress) for order in chosen.items()]
     _show_rows(pushed, as_json)
 
 
@@ -284,8 +284,6 @@ def label_simulate(
     capabilities: Annotated[list[str] | None, typer.Argument(help="Capability ids; all where not given.")] = None,
 ) -> None:
     """Annotate waiting tasks from the sample world's truth, through Label Studio's real API."""
-    import json
-
     from curate.console import bars
     from labeling.server import connect
     from labeling.simulate import annotate
@@ -473,8 +471,6 @@ def _workspace() -> "Workspace":
 
 
 def _user() -> str:
-    import getpass
-
     return getpass.getuser()
 
 
