@@ -256,9 +256,11 @@ def label_push(
         show(plan if as_json else {name: f"{len(clips)} clips" for name, clips in plan.items()}, as_json=as_json)
         return
     server = connect(workspace.state / "label-studio")
-    decided = {"who": who or _user(), "why": why}
+    who = who or _user()
     with bars() as progress:
-        pushed = [push(workspace, *order, server, **decided, progress=progress) for order in chosen.items()]
+        pushed = [
+            push(workspace, name, clips, server, who=who, why=why, progress=progress) for name, clips in chosen.items()
+        ]
     _show_rows(pushed, as_json)
 
 

@@ -22,7 +22,6 @@ for the mirror image; the best few are refined to a quarter of the grid. A pair 
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,20 +112,6 @@ def align(a: Fingerprint, b: Fingerprint) -> Alignment | None:
         for part in (0.0, -0.5, -0.25, 0.25, 0.5)
     ]
     return max(refined, key=lambda alignment: alignment.preference, default=None)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """For many calls of `align`: its matrices are too small to share between cores.
-
-    On a busy machine the threads of BLAS, which wait for each other in every product, made a pair 40 times slower.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def products(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -20,11 +20,12 @@ import polars as pl
 from curate import views
 from curate.catalog import Catalog
 from curate.dedupe import index
-from curate.dedupe.align import Alignment, align, one_thread
+from curate.dedupe.align import Alignment, align
 from curate.dedupe.fingerprint import Fingerprint, Span, VideoSpans, fingerprints
 from curate.dedupe.keepers import COVERED, Edge, by_quality, select_keepers
 from curate.identity import work_key
 from curate.progress import Progress, silent
+from curate.threads import one_thread
 from curate.vectors import matrix
 from curate.workspace import Workspace, new_run_id
 

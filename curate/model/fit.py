@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from curate.model.metrics import f1_at
 from curate.model.predict import trained
 from curate.model.segmenter import Dense, Segmenter, Shape, cpu_state, replace_file
 from curate.progress import Progress, silent
+from curate.threads import one_thread
 
 DEFAULT_STEPS = 400
 _CHECKPOINT_EVERY = 100
@@ -87,7 +87,7 @@ def fit(
         encoded: the definition of each capability that occurs.
         checkpoint: written every 100 steps; where it is there and has the same `key`, the run goes on from it.
     """
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), _one_thread():
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), one_thread():
         run = _start(examples[0].track.vectors.shape[1], recipe, seed, device)
         if checkpoint is not None:
             checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -114,20 +114,6 @@ def fit(
     if run.best:
         run.model.load_state_dict(run.best)
     return Fitted(run.model.eval(), run.loss, run.best_f1 if run.best else None)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums in one order, so the same weights on any number of cores.
-
-    Steps this small gain little from a second thread, and wait five times as long for it where the cores are busy.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def work_seed(seed: int, step: int) -> int:

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from curate.dedupe.align import align, one_thread
+from curate.dedupe.align import align
 from curate.dedupe.fingerprint import PICTURES_PER_S, SIZE, Fingerprint, picture
+from curate.threads import one_thread
 
 ROOM = np.random.default_rng(3).uniform(40, 160, (SIZE, SIZE))
 Path = Callable[[float], tuple[float, float]]
