@@ -31,7 +31,7 @@ from scipy.ndimage import uniform_filter
 from curate.dedupe.fingerprint import PICTURES_PER_S, SIZE, Fingerprint, interpolate
 
 APPEARANCE = 0.75
-MOTION = 0.85
+MOTION = 0.88
 DETAIL = 0.8
 _SURROUNDINGS = 5
 SHOWN = 0.5
