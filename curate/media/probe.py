@@ -134,14 +134,13 @@ def _declared_end_s(container: InputContainer, stream: VideoStream) -> float | N
     """The end of the video stream by its header; Matroska keeps it in a tag, AVI as a number of frames."""
     if not has_timestamps(container):
         return float(stream.frames / nominal_rate(stream)) if stream.frames else None
+    tag = next((value for key, value in stream.metadata.items() if key.upper().startswith("DURATION")), None)
+    if tag and tag.count(":") == 2:  # the end, also where the stream starts late; libav takes it for the duration
+        hours, minutes, seconds = tag.split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
     if stream.duration and stream.time_base:
         return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
-    tag = next((value for key, value in stream.metadata.items() if key.upper().startswith("DURATION")), None)
-    try:
-        hours, minutes, seconds = (tag or "").split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    except ValueError:
-        return None
+    return None
 
 
 def _last_packet_end_s(path: Path) -> float:

@@ -9,6 +9,7 @@ import pytest
 
 from curate.errors import DecodeError
 from curate.media.probe import probe
+from curate.sample.world import plan_world, render_original
 from tests.media.conftest import Maker
 
 
@@ -64,6 +65,14 @@ def test_containers_without_times_or_index_count_their_frames(
 ) -> None:
     info = probe(make_video(name, codec=codec, container_format=container_format))
     assert (info.frames, info.duration_s) == (60, 2.0)
+
+
+def test_a_late_start_is_no_truncation(tmp_path: Path) -> None:
+    plan = next(plan for plan in plan_world(40, 123) if plan.file == "footage_0015.mkv")
+    truth = render_original(tmp_path, plan)
+    info = probe(tmp_path / plan.file)
+    assert info.start_offset_s == truth["start_offset_s"] == 0.5
+    assert info.duration_s == pytest.approx(truth["duration_s"], abs=0.002)
 
 
 def test_packets_before_an_edit_do_not_count(make_video: Maker, tmp_path: Path) -> None:
