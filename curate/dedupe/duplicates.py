@@ -29,7 +29,7 @@ from curate.threads import one_thread
 from curate.vectors import matrix
 from curate.workspace import Workspace, new_run_id
 
-VERSION = 2
+VERSION = 3
 EXACT = 0.99
 _CONFIRM_TELL_EVERY = 256
 
