@@ -13,7 +13,7 @@ on sample worlds. APPEARANCE: of seed 5 (20 originals, 3 copies of each kind, 19
 resize, letterbox, logo, colour, trim, mirror, 1.25 x speed) have 0.81 or more, and a motion of 0.87 or more; of 19,482
 other pairs none with that appearance has a motion above 0.80. Crops by 6% a side are mostly missed. DETAIL: in four
 worlds (108 originals, 191 pairs by the first two, at a motion of 0.85) it took wrong pairs from 13 to 2 and right ones
-from 178 to 175, the lost ones crops. MOTION: a near-twin scene of a fifth world (seed 123) reached 0.87, so it stands at
+from 178 to 175, the lost ones crops. MOTION: a near-twin scene of a fifth world (seed 123) reached 0.87, so it is
 0.88, which can cost the weakest true pairs and cost none there (52 edges, none wrong).
 
 All offsets on the fingerprints' grid are tried at speeds from 0.8 to 1.25, also
