@@ -105,6 +105,15 @@ TABLES: dict[str, Table] = {
             "frame_vectors": pl.Binary,  # float16 [frames, dim], unit norm, row-major
         },
     ),
+    # A few moments of a clip as small JPEGs, for the pages that people look at.
+    "thumbnails": Table(
+        key=("clip_id",),
+        columns={
+            "clip_id": pl.String,
+            "times_s": pl.List(pl.Float64),  # source seconds
+            "jpegs": pl.List(pl.Binary),
+        },
+    ),
     # An edge: clip_id shows the same as other_id. `keeper` marks the edge to the clip that stands for it.
     "duplicates": Table(
         key=("clip_id", "other_id"),

@@ -66,7 +66,8 @@ def collect(
 ) -> CollectSummary:
     """Analyses the new and changed files of some sources, or of all.
 
-    Writes `files`, `videos`, `shots`, `clips`, `embeddings` and `outcomes` (stages "collect" and "clips").
+    Writes `files`, `videos`, `shots`, `clips`, `embeddings`, `thumbnails`, and `outcomes` of the stages "collect" and
+    "clips".
 
     Args:
         workspace: where configs and catalog are.
@@ -205,7 +206,7 @@ class _Writer:
     def __init__(self, catalog: Catalog, run_id: str) -> None:
         self._catalog, self._run_id = catalog, run_id
         self._tables: dict[str, list[_Row]] = {
-            name: [] for name in ("shots", "clips", "embeddings", "videos", "outcomes")
+            name: [] for name in ("shots", "clips", "embeddings", "thumbnails", "videos", "outcomes")
         }
         self._committed = time.monotonic()
         self.clips, self.video_s = 0, 0.0
@@ -231,6 +232,7 @@ def _rows_of(file: SourceFile, key: str, made: VideoAnalysis, seconds: float) ->
     video_id, own = file.video_id, {"video_id": file.video_id, "work_key": key}
     clips: list[_Row] = []
     embeddings: list[_Row] = []
+    thumbnails: list[_Row] = []
     outcomes: list[_Row] = []
     for clip in made.clips:
         clip_id = span_id(video_id, clip.start_s, clip.end_s)
@@ -247,6 +249,8 @@ def _rows_of(file: SourceFile, key: str, made: VideoAnalysis, seconds: float) ->
                 "work_key": key,
             }
         )
+        strip = clip.thumbnails
+        thumbnails.append({"clip_id": clip_id, "times_s": strip.times_s, "jpegs": strip.jpegs, "work_key": key})
         outcomes.append(own | {"stage": "clips", "item": clip_id, "outcome": "ok"})
     for start_s, end_s in made.too_short:
         item = f"{video_id}@{start_s:.6f}"
@@ -258,6 +262,7 @@ def _rows_of(file: SourceFile, key: str, made: VideoAnalysis, seconds: float) ->
         "shots": [own | asdict(shot) for shot in made.shots],
         "clips": clips,
         "embeddings": embeddings,
+        "thumbnails": thumbnails,
         "videos": [own | place | asdict(made.info)],
         "outcomes": outcomes,
     }

@@ -22,6 +22,7 @@ from curate.errors import DecodeError
 from curate.media.container import shown_frames
 from curate.media.decode import Branch, decode, picture
 from curate.media.probe import VideoInfo, probe
+from curate.media.thumbnail import Strip, Thumbnails
 from curate.specs.analysis import Analysis
 from curate.vectors import pack, unit
 
@@ -40,6 +41,7 @@ class ClipRow:
     vector: np.ndarray  # float32 [dim], unit norm
     frame_times_s: tuple[float, ...]
     frame_vectors: bytes  # float16 [frames, dim]
+    thumbnails: Strip
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,20 @@ def analyze_video(path: Path | str, analysis: Analysis) -> VideoAnalysis:
     info = probe(path)
     detector, meter = make_detector(analysis.shots), SignalMeter()
     sampled = _FrameVectors(embedder, analysis.embedding.batch)
+    thumbnails = Thumbnails()
     branches = {
         "small": Branch(*picture_size(info.width, info.height), "bgr24"),
         "embed": embedder.branch(info.width, info.height, every_s=1 / analysis.embedding.frames_per_s),
+        "thumbnail": Thumbnails.branch(info.width, info.height, every_s=min(1.0, analysis.clips.min_s)),
     }
     for frame in decode(path, branches):
         if frame.branch == "small":
             detector.process(frame.time_s, frame.image)
             meter.process(frame.time_s, frame.image)
-        else:
+        elif frame.branch == "embed":
             sampled.add(frame.time_s, frame.image)
+        else:
+            thumbnails.add(frame.time_s, frame.image)
     info = _as_decoded(info, meter, path)
     shots = shots_between(detector.finish(), info.duration_s, analysis.shots.min_shot_s)
     spans, too_short = clips_of(shots, analysis.clips)
@@ -92,6 +98,7 @@ def analyze_video(path: Path | str, analysis: Analysis) -> VideoAnalysis:
                 vector=unit(here.mean(axis=0)),
                 frame_times_s=tuple(float(time_s) for time_s in here_s),
                 frame_vectors=pack(here),
+                thumbnails=thumbnails.between(span),
             )
         )
     return VideoAnalysis(info, embedder.model_id, tuple(shots), tuple(rows), tuple(too_short))

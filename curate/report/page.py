@@ -9,8 +9,7 @@ import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from curate import views
-from curate.errors import DecodeError
-from curate.media.thumbnail import thumbnail
+from curate.media.thumbnail import nearest
 from curate.mixes.load import read_lock
 from curate.progress import Progress, silent
 from curate.report.status import status
@@ -51,19 +50,19 @@ def write_report(workspace: Workspace, *, progress: Progress = silent) -> Path:
 
 
 def _strip(workspace: Workspace, capability: str) -> list[dict[str, Any]]:
-    """The clips that score highest, each as a picture at the middle of its best span."""
+    """The clips that score highest, each as its picture nearest to the middle of its best span."""
     best = (
         views.kept_clips(workspace.catalog)
         .join(workspace.catalog.scan("scores").filter(pl.col("capability") == capability, "eligible"), on="clip_id")
+        .join(workspace.catalog.scan("thumbnails").select("clip_id", "times_s", "jpegs"), on="clip_id")
         .sort("similarity", "clip_id", descending=[True, False])
         .head(_THUMBNAILS)
         .collect()
     )
     shown = []
     for row in best.iter_rows(named=True):
-        try:
-            picture = thumbnail(row["path"], (row["best_start_s"] + row["best_end_s"]) / 2, width=192)
-        except DecodeError:
+        picture = nearest(row["times_s"], row["jpegs"], (row["best_start_s"] + row["best_end_s"]) / 2)
+        if picture is None:
             continue
         shown.append(
             {

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from curate.analyze.embed import load_embedder, model_id
 from curate.dedupe.search import search
 from curate.errors import InputError
-from curate.media.thumbnail import thumbnail
+from curate.media.decode import Branch, decode
 from curate.vectors import unit
 from curate.workspace import Workspace
 from tests.dedupe.rows import Clip, write_clips
@@ -68,7 +69,7 @@ def test_a_video_or_a_picture_may_be_the_example(
 ) -> None:
     directory, entries = footage
     video, still = directory / entries[0]["file"], tmp_path / "still.jpg"
-    still.write_bytes(thumbnail(video, 1.0))
+    Image.fromarray(next(decode(video, {"still": Branch(160, 90)}, 1.0)).image).save(still)
     embedding = workspace.analysis().embedding
     shown = load_embedder(embedding).images(np.zeros((1, 96, 96, 3), np.uint8))
     write_clips(workspace, [Clip("dark", np.tile(shown, (2, 1)))], model_id=model_id(embedding))

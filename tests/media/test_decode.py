@@ -8,7 +8,6 @@ import pytest
 
 from curate.errors import DecodeError
 from curate.media.decode import Branch, decode
-from curate.media.thumbnail import thumbnail
 from tests.media.conftest import Maker, number_of
 
 SMALL = {"small": Branch(64, 36)}
@@ -86,15 +85,3 @@ def test_damage_in_the_middle_raises_with_its_time(make_video: Maker, tmp_path: 
     path.write_bytes(content)
     with pytest.raises(DecodeError, match=r"(damaged at|decoding stops at) \d+\.\d\d s"):
         list(decode(path, SMALL))
-
-
-def test_a_thumbnail_shows_the_frame_on_screen(make_video: Maker) -> None:
-    import io
-
-    from PIL import Image
-
-    path = make_video(ticks=(0, 30, 60, 200, 230), tick=Fraction(1, 100), options={"bf": "0"}, rotation_deg=90)
-    for time_s, number in ((0.0, 0), (0.29, 0), (0.3, 1), (1.9, 2), (2.0, 3), (99.0, 3)):
-        image = np.asarray(Image.open(io.BytesIO(thumbnail(path, time_s, width=90))))
-        assert image.shape == (160, 90, 3)
-        assert number_of(image) == number
