@@ -55,14 +55,14 @@ class VideoAnalysis:
     too_short: tuple[Span, ...]
 
 
-def analyze_video(path: Path | str, analysis: Analysis) -> VideoAnalysis:
+def analyze_video(path: Path | str, analysis: Analysis, *, embedder: Embedder | None = None) -> VideoAnalysis:
     """Decodes a video once and returns its rows. Every clip has at least one frame vector.
 
     Raises:
         DecodeError: the file is no video, is truncated or damaged, or decodes to much less than it declares.
         InputError: the embedding model cannot be had.
     """
-    embedder = load_embedder(analysis.embedding)
+    embedder = embedder or load_embedder(analysis.embedding)
     info = probe(path)
     detector, meter = make_detector(analysis.shots), SignalMeter()
     sampled = _FrameVectors(embedder, analysis.embedding.batch)
