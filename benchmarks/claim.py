@@ -56,15 +56,19 @@ class Timing:
 
 
 def in_turn(
-    ways: Mapping[str, Callable[[], object]], repeats: int, clock: Callable[[], float] = time.perf_counter
+    ways: Mapping[str, Callable[[], object]],
+    repeats: int,
+    *,
+    warm: bool = True,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
-    """Runs each way `repeats` times, alternating, after one unmeasured round."""
+    """Runs each way `repeats` times, alternating; after one unmeasured round where `warm`."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for repeat in range(repeats + 1):
+    for repeat in range(repeats + warm):
         for name, way in ways.items():
             started = clock()
             way()
-            if repeat:
+            if repeat >= warm:
                 seconds[name].append(clock() - started)
     return {name: Timing(tuple(some)) for name, some in seconds.items()}
 
