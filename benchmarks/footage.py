@@ -25,7 +25,7 @@ _SOUND_HZ = 48_000
 
 
 def real_files() -> list[Path]:
-    """The half of the real footage with the most bits a pixel, that is with motion and detail; none where it is not here.
+    """The half of the real footage with the most bits a pixel, so with motion and detail; none where it is not here.
 
     A slide show or a test card decodes many times faster than footage does, and would be measured in its place.
     """
