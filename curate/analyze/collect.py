@@ -84,7 +84,7 @@ def collect(
     device, run_id = pick_device(analysis.embedding.device), new_run_id("collect")
     with workspace.lock("collect"):
         catalog = workspace.catalog
-        files = identify(catalog, find_files(workspace, wanted.values()), run_id, progress)
+        files = identify(catalog, find_files(workspace, wanted.values(), progress), run_id, progress)
         plan = _plan(catalog, files, set(wanted), analysis, retry_failed=retry_failed)
         writer = _Writer(catalog, run_id)
         catalog.write("videos", plan.moved, run_id=run_id)

@@ -6,12 +6,17 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
+from curate.analyze.download import fetch_all
+from curate.analyze.request import shown
 from curate.catalog import Catalog
 from curate.errors import InputError
-from curate.identity import file_id
-from curate.progress import Progress
+from curate.identity import file_id, work_key
+from curate.progress import Progress, silent
 from curate.specs import Source
+from curate.specs.source import checked_url
 from curate.workspace import Workspace
 
 _COMMIT_S = 5.0
@@ -22,7 +27,8 @@ class SourceFile:
     """A file of a source.
 
     Attributes:
-        item: its name in `outcomes`: "<source>/<relative path>".
+        item: its name in `outcomes`: "<source>/<relative path>", or "<source>/<host>/<path>" of a URL.
+        path: where it is; of a URL, where its download is, empty where there is none.
         video_id: hash of its content; empty where it cannot be read, and `problem` says why.
     """
 
@@ -36,13 +42,21 @@ class SourceFile:
     problem: str = ""
 
 
-def find_files(workspace: Workspace, sources: Iterable[Source]) -> list[SourceFile]:
-    """The files of some sources, sorted by item, not yet identified. Hidden ones are left out.
+def find_files(workspace: Workspace, sources: Iterable[Source], progress: Progress = silent) -> list[SourceFile]:
+    """The files of some sources, sorted by item, not yet identified. Hidden ones are left out; URLs are fetched.
 
     Raises:
-        InputError: a source's directory does not exist.
+        InputError: a source's directory does not exist, or its list holds what is no URL: nothing was fetched then.
     """
-    return sorted((file for source in sources for file in _files_of(workspace, source)), key=lambda file: file.item)
+    sources = list(sources)
+    found = [
+        file for source in sources if source.path is not None for file in _files_of(workspace, source.path, source)
+    ]
+    urls = {source.id: _urls_of(workspace, source) for source in sources if source.path is None}
+    for source in sources:
+        if source.id in urls:
+            found += _downloads(workspace, source, urls[source.id], progress)
+    return sorted(found, key=lambda file: file.item)
 
 
 def identify(catalog: Catalog, found: list[SourceFile], run_id: str, progress: Progress) -> list[SourceFile]:
@@ -56,7 +70,8 @@ def identify(catalog: Catalog, found: list[SourceFile], run_id: str, progress: P
     committed = time.monotonic()
     for number, file in enumerate(found, 1):
         video_id, licence = seen.get((file.source, file.path, file.size_bytes, file.modified_ns), (None, None))
-        file = replace(file, video_id=video_id) if video_id else _hashed(file)
+        if not file.video_id:
+            file = replace(file, video_id=video_id) if video_id else _hashed(file)
         identified.append(file)
         if not video_id or licence != file.licence:
             fresh.append(file)
@@ -68,11 +83,11 @@ def identify(catalog: Catalog, found: list[SourceFile], run_id: str, progress: P
     return identified
 
 
-def _files_of(workspace: Workspace, source: Source) -> Iterator[SourceFile]:
+def _files_of(workspace: Workspace, place: str, source: Source) -> Iterator[SourceFile]:
     config = workspace.configs / "sources" / f"{source.id}.yaml"
-    root = workspace.root / Path(source.path).expanduser()
+    root = workspace.root / Path(place).expanduser()
     if not root.is_dir():
-        raise InputError(f"no directory {source.path!r}", where=config, fix="Correct `path:`, or make the directory")
+        raise InputError(f"no directory {place!r}", where=config, fix="Correct `path:`, or make the directory")
     include, exclude = _matcher(source.include), _matcher(source.exclude)
     for directory, names, files in os.walk(root):
         names[:] = [name for name in names if not name.startswith(".")]
@@ -97,6 +112,53 @@ def _files_of(workspace: Workspace, source: Source) -> Iterator[SourceFile]:
             )
 
 
+def _urls_of(workspace: Workspace, source: Source) -> list[str]:
+    """The URLs of a source, each once."""
+    if source.url_list is None:
+        return list(dict.fromkeys(source.urls or ()))
+    path = workspace.root / Path(source.url_list).expanduser()
+    if not path.is_file():
+        config = workspace.configs / "sources" / f"{source.id}.yaml"
+        raise InputError(f"no file {source.url_list!r}", where=config, fix="Correct `url_list:`, or write the list")
+    urls: dict[str, None] = {}
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        url = line.strip()
+        if not url or url.startswith("#"):
+            continue
+        try:
+            urls[checked_url(url)] = None
+        except ValueError as error:
+            raise InputError(f"{shown(url)}: {error}", where=f"{path}:{number}") from None
+    return list(urls)
+
+
+def _downloads(workspace: Workspace, source: Source, urls: list[str], progress: Progress) -> Iterator[SourceFile]:
+    directory = workspace.state / "downloads" / source.id
+    for url, made in fetch_all(urls, directory, source.download, progress):
+        common: dict[str, Any] = {
+            "item": f"{source.id}/{_name_of(url)}",
+            "source": source.id,
+            "licence": source.licence,
+        }
+        if isinstance(made, str):
+            yield SourceFile(**common, path="", size_bytes=0, modified_ns=0, problem=made)
+        else:
+            yield SourceFile(
+                **common,
+                path=str(made.path),
+                size_bytes=made.size_bytes,
+                modified_ns=made.path.stat().st_mtime_ns,
+                video_id=made.video_id,
+            )
+
+
+def _name_of(url: str) -> str:
+    """Host and path; a query, which may hold a token, is named by its hash."""
+    parts = urlsplit(url)
+    scheme = "" if parts.scheme == "https" else f"{parts.scheme}:"
+    return f"{scheme}{parts.netloc}{parts.path}{f'?{work_key(parts.query)[:8]}' if parts.query else ''}"
+
+
 def _matcher(patterns: Iterable[str]) -> re.Pattern[str]:
     """One expression for glob patterns, `**/` included; case does not count, as cameras write .MP4."""
     parts = []
@@ -117,6 +179,6 @@ def _hashed(file: SourceFile) -> SourceFile:
 
 def _write(catalog: Catalog, fresh: list[SourceFile], run_id: str) -> None:
     columns = ("source", "path", "size_bytes", "modified_ns", "licence")
-    rows = [{name: getattr(f, name) for name in columns} | {"video_id": f.video_id or None} for f in fresh]
+    rows = [{name: getattr(f, name) for name in columns} | {"video_id": f.video_id or None} for f in fresh if f.path]
     catalog.write("files", rows, run_id=run_id)
     fresh.clear()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -89,12 +90,18 @@ def _readable(error: ValidationError, path: Path, node: yaml.Node | None, model:
     elif first["type"] == "missing":
         what, fix = f"{key!r} is required", f"Add `{first['loc'][-1]}:` to the file"
     else:
-        found = json.dumps(first["input"], default=str)
-        what, fix = f"{key} is {found}: {_lower(first['msg'])}", None
+        what, fix = _lower(first["msg"]), None
+        if key:
+            what = f"{key} is {_quoted(first['input'])}: {what}"
     more = error.error_count() - 1
     if more:
         fix = f"{fix + '. ' if fix else ''}{more} more {'problem' if more == 1 else 'problems'} in this file"
     return InputError(what, where=f"{path}:{where}", fix=fix)
+
+
+def _quoted(found: Any) -> str:
+    """What the file holds, on one line; a password in a URL is not repeated."""
+    return re.sub(r"//[^/\s\"]*@", "//***@", json.dumps(found, default=str))
 
 
 def _lower(message: str) -> str:
