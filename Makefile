@@ -7,7 +7,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint docs sample-clip label-studio chromium clean help
+.PHONY: demo test lint docs bench sample-clip label-studio chromium clean help
 
 help:  ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ -/'
@@ -26,6 +26,9 @@ lint: $(VENV)/.installed-dev  ## ruff and mypy
 docs: $(VENV)/.installed-dev  ## the command reference from --help, and the configs' JSON Schemas
 	$(BIN)/python -c "from pathlib import Path; from curate.specs import write_schemas; write_schemas(Path('configs/schemas'))"
 	$(BIN)/typer curate.cli utils docs --name curate --title Commands --output docs/commands.md
+
+bench: $(VENV)/.installed-dev  ## every claim measured, into benchmarks/results and the README (hours; ffmpeg is needed)
+	$(BIN)/python -m benchmarks
 
 sample-clip: $(VENV)/.installed-dev  ## train the sample CLIP again
 	OMP_NUM_THREADS=1 $(BIN)/python -m curate.sample.train_clip

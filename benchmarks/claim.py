@@ -24,7 +24,7 @@ class Result:
     """What was found.
 
     Attributes:
-        value: the figure of the claim.
+        value: the figure of the claim; None where this machine cannot measure it, and `notes` says why.
         unit: of `value`.
         target: what the claim asks for.
         at_most: whether `value` may not exceed the target; else it may not fall below it.
@@ -32,7 +32,7 @@ class Result:
         notes: what limits the figure, or how it was made, where that is not plain.
     """
 
-    value: float
+    value: float | None
     unit: str
     target: float
     at_most: bool
@@ -40,7 +40,9 @@ class Result:
     notes: str = ""
 
     @property
-    def ok(self) -> bool:
+    def ok(self) -> bool | None:
+        if self.value is None:
+            return None
         return self.value <= self.target if self.at_most else self.value >= self.target
 
 
@@ -108,6 +110,7 @@ def _as_json(name: str, result: Result, *, quick: bool) -> dict[str, Any]:
         "value": result.value,
         "unit": result.unit,
         "target": result.target,
+        "at_most": result.at_most,
         "ok": result.ok,
         "quick": quick,
         "machine": machine(),
@@ -118,7 +121,7 @@ def _as_json(name: str, result: Result, *, quick: bool) -> dict[str, Any]:
 
 
 def _verdict(result: Result) -> str:
-    return "met" if result.ok else "missed"
+    return {None: "not measured here", True: "met", False: "missed"}[result.ok]
 
 
 def _shown(value: Any) -> str:
