@@ -70,6 +70,8 @@ TABLES: dict[str, Table] = {
             "variable_rate": pl.Boolean,
             "has_audio": pl.Boolean,
             "bitrate_bps": pl.Int64,
+            "lost": pl.String,  # what of it could not be decoded; null where all of it was
+            "lost_s": pl.Float64,
         },
     ),
     "shots": Table(
@@ -78,7 +80,7 @@ TABLES: dict[str, Table] = {
             "video_id": pl.String,
             "start_s": pl.Float64,
             "end_s": pl.Float64,
-            "boundary": pl.String,  # how the shot begins: start, cut
+            "boundary": pl.String,  # what the shot begins with: start, cut, gradual, gap
         },
     ),
     # A clip is a span of a video, not a file. Its measured signals sit beside it as columns for SQL conditions.
@@ -112,6 +114,17 @@ TABLES: dict[str, Table] = {
             "clip_id": pl.String,
             "times_s": pl.List(pl.Float64),  # source seconds
             "jpegs": pl.List(pl.Binary),
+        },
+    ),
+    # A look at a video's keyframes alone, before it is analysed.
+    "triage": Table(
+        key=("video_id", "model_id"),
+        columns={
+            "video_id": pl.String,
+            "model_id": pl.String,
+            "duration_s": pl.Float64,
+            "times_s": pl.List(pl.Float64),  # of the keyframes looked at, source seconds
+            "vectors": pl.Binary,  # float16 [keyframes, dim], unit norm, row-major
         },
     ),
     # An edge: clip_id shows the same as other_id. `keeper` marks the edge to the clip that stands for it.

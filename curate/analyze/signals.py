@@ -60,6 +60,10 @@ class SignalMeter:
         """The time of the last frame, 0 where there was none."""
         return self._columns[0][-1] if self.frames else 0.0
 
+    def changes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Times of the frames [n], and how much the luma of each differs from the one before [n]."""
+        return np.array(self._columns[0]), np.array(self._columns[1])
+
     def between(self, span: Span, *, begins_with_cut: bool = True) -> Signals:
         """Signals of a span, over the frames that begin in it; of the one on screen where none begins.
 

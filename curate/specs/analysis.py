@@ -9,14 +9,15 @@ from curate.specs.read import Spec
 
 class Shots(Spec):
     detector: Literal["adaptive"] = "adaptive"
-    threshold: float = Field(default=3.0, gt=0, description="Adaptive ratio above which a frame is a cut.")
-    min_content: float = Field(default=13.0, ge=0, description="Least content change of a cut, 0 to 255.")
-    min_shot_s: float = Field(default=0.6, ge=0, description="Shots shorter than this join their neighbour.")
+    threshold: float | None = Field(
+        default=None, gt=0, description="Above which a frame is a cut, in the detector's own unit; its own default."
+    )
+    min_shot_s: float = Field(default=0.6, ge=0, description="Of two cuts nearer than this, the weaker is dropped.")
 
 
 class Clips(Spec):
     min_s: float = Field(default=1.0, gt=0, description="Shorter shots are filtered.")
-    max_s: float = Field(default=20.0, gt=0, description="Longer shots are split into equal parts.")
+    max_s: float = Field(default=20.0, gt=0, description="Longer shots are split where their content changes least.")
 
     @model_validator(mode="after")
     def _ordered(self) -> "Clips":
@@ -41,6 +42,11 @@ class Duplicates(Spec):
     neighbours: int = Field(default=32, gt=0, description="Nearest clips looked at for each clip.")
 
 
+class Triage(Spec):
+    keyframes: int = Field(default=64, gt=0, description="Most keyframes kept of a video, spread over it.")
+    copy_from: float = Field(default=0.9, gt=0, le=1, description="Agreement of keyframes from which a video is a copy.")
+
+
 class Engine(Spec):
     kind: Literal["local", "ray"] = "local"
     workers: int | None = Field(default=None, gt=0, description="Processes; all cores where not given.")
@@ -55,4 +61,5 @@ class Analysis(Spec):
     clips: Clips = Clips()
     embedding: Embedding = Embedding()
     duplicates: Duplicates = Duplicates()
+    triage: Triage = Triage()
     engine: Engine = Engine()

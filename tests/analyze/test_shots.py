@@ -1,14 +1,14 @@
 """Cuts from frames and times alone, and shots and clips from cuts."""
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.analyze.clips import clips_of
-from curate.analyze.shots import Cut, Shot, make_detector, picture_size, shots_between
+from curate.analyze.shots import Shot, Transition, make_detector, picture_size, shots_between
 from curate.specs.analysis import Clips, Shots
 
 
@@ -25,7 +25,7 @@ def test_a_cut_is_the_time_of_the_first_frame_of_the_later_shot() -> None:
     for index, time_s in enumerate(times):
         detector.process(float(time_s), scene(index // 30, index))
     cuts = detector.finish()
-    assert [cut.time_s for cut in cuts] == [times[30], times[60]]
+    assert [cut.start_s for cut in cuts] == [times[30], times[60]]
     assert all(cut.strength > 13 for cut in cuts)
 
 
@@ -37,8 +37,22 @@ def test_a_slow_change_is_no_cut() -> None:
     assert detector.finish() == []
 
 
+def cut(time_s: float, strength: float = 1.0) -> Transition:
+    return Transition(time_s, time_s, "cut", strength)
+
+
+def gradual(start_s: float, end_s: float, strength: float = 1.0) -> Transition:
+    return Transition(start_s, end_s, "gradual", strength)
+
+
+@dataclass(frozen=True)
+class Damage:
+    start_s: float
+    end_s: float
+
+
 def test_of_two_close_cuts_the_stronger_one_stands() -> None:
-    cuts = [Cut(2.0, 20.0), Cut(2.3, 80.0), Cut(5.0, 15.0), Cut(9.8, 50.0)]
+    cuts = [cut(2.0, 20.0), cut(2.3, 80.0), cut(5.0, 15.0), cut(9.8, 50.0)]
     assert shots_between(cuts, 10.0, min_shot_s=0.6) == [
         Shot(0.0, 2.3, "start"),
         Shot(2.3, 5.0, "cut"),
@@ -46,30 +60,63 @@ def test_of_two_close_cuts_the_stronger_one_stands() -> None:
     ]
 
 
+def test_gradual_transitions_and_gaps_lie_between_shots() -> None:
+    found = [gradual(2.0, 2.8), cut(2.5, 9.0), cut(5.0), cut(7.1, 9.0), gradual(9.0, 10.0)]
+    assert shots_between(found, 10.0, min_shot_s=0.6, gaps=[Damage(7.0, 7.2)]) == [
+        Shot(0.0, 2.0, "start"),
+        Shot(2.8, 5.0, "gradual"),
+        Shot(5.0, 7.0, "cut"),
+        Shot(7.2, 9.0, "gap"),
+    ]
+
+
+def test_a_video_that_opens_with_a_fade_begins_its_first_shot_after_it() -> None:
+    assert shots_between([gradual(0.0, 1.0)], 4.0, min_shot_s=0.6) == [Shot(1.0, 4.0, "gradual")]
+
+
+spans = st.tuples(st.floats(0, 60), st.floats(0, 4)).map(lambda span: (span[0], min(span[0] + span[1], 60.0)))
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 60), st.floats(1, 255)), max_size=20),
+    st.lists(spans, max_size=5),
+    st.lists(spans, max_size=3),
+    st.floats(0, 3),
+    st.floats(0.5, 2),
+)
+def test_no_clip_contains_a_transition_or_a_gap(
+    cuts: list[tuple[float, float]],
+    graduals: list[tuple[float, float]],
+    gaps: list[tuple[float, float]],
+    min_shot_s: float,
+    min_s: float,
+) -> None:
+    damage = [Damage(*gap) for gap in gaps]
+    found = [*(cut(*given) for given in cuts), *(gradual(*given) for given in graduals)]
+    shots = shots_between(found, 60.0, min_shot_s, gaps=damage)
+    times_s = np.arange(0, 60, 0.1)
+    clips, short = clips_of(shots, Clips(min_s=min_s, max_s=8 * min_s), (times_s, np.ones(600)))
+    for start_s, end_s in clips + short:
+        inside = [each for each in [*found, *damage] if each.start_s < end_s - 1e-5 and each.end_s > start_s + 1e-5]
+        # A cut may have given way to a stronger one nearby, or to the end of the video.
+        assert all(
+            each in found
+            and each.start_s == each.end_s
+            and min(
+                abs(each.start_s - edge_s)
+                for edge_s in (0, 60, *(time_s for time_s, _ in cuts if time_s != each.start_s))
+            )
+            <= max(min_shot_s, 1e-5)
+            for each in inside
+        )
+
+
 @given(st.lists(st.tuples(st.floats(0, 60), st.floats(1, 255)), max_size=20), st.floats(0, 3))
-def test_shots_cover_the_video_without_gaps(cuts: list[tuple[float, float]], min_shot_s: float) -> None:
-    shots = shots_between([Cut(*cut) for cut in cuts], 60.0, min_shot_s)
+def test_shots_between_cuts_cover_the_video_without_gaps(cuts: list[tuple[float, float]], min_shot_s: float) -> None:
+    shots = shots_between([cut(*given) for given in cuts], 60.0, min_shot_s)
     assert shots[0].start_s == 0 and shots[-1].end_s == 60
     assert all(earlier.end_s == later.start_s for earlier, later in itertools.pairwise(shots))
     assert all(shot.end_s - shot.start_s >= min_shot_s for shot in shots)
-
-
-@given(st.lists(st.floats(0.05, 90), min_size=1, max_size=10), st.floats(0.5, 5), st.floats(2, 8))
-def test_clips_and_short_spans_are_the_shots(lengths: list[float], min_s: float, ratio: float) -> None:
-    spec = Clips(min_s=min_s, max_s=min_s * ratio)
-    edges = [0.0, *itertools.accumulate(lengths)]
-    shots = [Shot(start, end, "cut") for start, end in itertools.pairwise(edges)]
-    clips, short = clips_of(shots, spec)
-    assert sum(end - start for start, end in clips + short) == pytest.approx(edges[-1])
-    assert all(spec.min_s - 1e-5 <= end - start <= spec.max_s + 1e-5 for start, end in clips)
-    assert all(end - start < spec.min_s for start, end in short)
-    assert {edge for span in clips + short for edge in span} >= set(edges)
-
-
-def test_a_long_shot_is_split_into_equal_parts() -> None:
-    clips, short = clips_of([Shot(0.0, 45.0, "start"), Shot(45.0, 45.5, "cut")], Clips(min_s=1, max_s=20))
-    assert clips == [(0.0, 15.0), (15.0, 30.0), (30.0, 45.0)]
-    assert short == [(45.0, 45.5)]
 
 
 def test_pictures_keep_their_aspect() -> None:
