@@ -21,6 +21,7 @@ from curate.analyze.video import VideoAnalysis, analyze_video
 from curate.catalog import Catalog
 from curate.errors import CurateError, InputError
 from curate.identity import span_id, work_key
+from curate.media.frames import what_is_lost
 from curate.progress import Progress, silent
 from curate.specs import Analysis, Source
 from curate.workspace import Workspace, new_run_id
@@ -146,7 +147,7 @@ def _plan(
         elif original != file.item:
             row = _outcome(file, key, "filtered", f"same bytes as {original}")
         elif video is not None and video["work_key"] == key:
-            row = _outcome(file, key, "ok")
+            row = _outcome(file, key, "ok", video["lost"], value=video["lost_s"])
             if (video["source"], video["path"], video["licence"]) != (file.source, file.path, file.licence):
                 moved.append(_own(video) | {"source": file.source, "path": file.path, "licence": file.licence})
         elif known and known["outcome"] == "failed" and known["work_key"] == key and not retry_failed:
@@ -256,20 +257,28 @@ def _rows_of(file: SourceFile, key: str, made: VideoAnalysis, seconds: float) ->
         item = f"{video_id}@{start_s:.6f}"
         why = {"outcome": "filtered", "reason": "shorter than clips.min_s", "value": end_s - start_s}
         outcomes.append(own | {"stage": "clips", "item": item} | why)
-    outcomes.append(_outcome(file, key, "ok", seconds=seconds))
+    lost, lost_s = what_is_lost(made.gaps)
+    loss = {"lost": lost or None, "lost_s": lost_s if lost else None}
+    outcomes.append(_outcome(file, key, "ok", loss["lost"], value=loss["lost_s"], seconds=seconds))
     place = {"source": file.source, "path": file.path, "licence": file.licence}
     return {
         "shots": [own | asdict(shot) for shot in made.shots],
         "clips": clips,
         "embeddings": embeddings,
         "thumbnails": thumbnails,
-        "videos": [own | place | asdict(made.info)],
+        "videos": [own | place | asdict(made.info) | loss],
         "outcomes": outcomes,
     }
 
 
 def _outcome(
-    file: SourceFile, key: str, outcome: str, reason: str | None = None, *, seconds: float | None = None
+    file: SourceFile,
+    key: str,
+    outcome: str,
+    reason: str | None = None,
+    *,
+    value: float | None = None,
+    seconds: float | None = None,
 ) -> _Row:
     return {
         "stage": "collect",
@@ -277,6 +286,7 @@ def _outcome(
         "video_id": file.video_id or None,
         "outcome": outcome,
         "reason": reason,
+        "value": value,
         "seconds": seconds,
         "work_key": key,
     }

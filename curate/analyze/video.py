@@ -19,8 +19,8 @@ from curate.analyze.embed import Embedder, load_embedder
 from curate.analyze.shots import Shot, make_detector, picture_size, shots_between
 from curate.analyze.signals import SignalMeter, Signals
 from curate.errors import DecodeError
-from curate.media.container import shown_frames
 from curate.media.decode import Branch, decode, picture
+from curate.media.frames import Gap, shown_frames
 from curate.media.probe import VideoInfo, probe
 from curate.media.thumbnail import Strip, Thumbnails
 from curate.specs.analysis import Analysis
@@ -53,13 +53,14 @@ class VideoAnalysis:
     shots: tuple[Shot, ...]
     clips: tuple[ClipRow, ...]
     too_short: tuple[Span, ...]
+    gaps: tuple[Gap, ...] = ()
 
 
 def analyze_video(path: Path | str, analysis: Analysis, *, embedder: Embedder | None = None) -> VideoAnalysis:
     """Decodes a video once and returns its rows. Every clip has at least one frame vector.
 
     Raises:
-        DecodeError: the file is no video, is truncated or damaged, or decodes to much less than it declares.
+        DecodeError: the file is no video, or nothing in it decodes.
         InputError: the embedding model cannot be had.
     """
     embedder = embedder or load_embedder(analysis.embedding)
@@ -72,7 +73,8 @@ def analyze_video(path: Path | str, analysis: Analysis, *, embedder: Embedder | 
         "embed": embedder.branch(info.width, info.height, every_s=1 / analysis.embedding.frames_per_s),
         "thumbnail": Thumbnails.branch(info.width, info.height, every_s=min(1.0, analysis.clips.min_s)),
     }
-    for frame in decode(path, branches):
+    gaps: list[Gap] = []
+    for frame in decode(path, branches, gaps=gaps):
         if frame.branch == "small":
             detector.process(frame.time_s, frame.image)
             meter.process(frame.time_s, frame.image)
@@ -80,9 +82,9 @@ def analyze_video(path: Path | str, analysis: Analysis, *, embedder: Embedder | 
             sampled.add(frame.time_s, frame.image)
         else:
             thumbnails.add(frame.time_s, frame.image)
-    info = _as_decoded(info, meter, path)
-    shots = shots_between(detector.finish(), info.duration_s, analysis.shots.min_shot_s)
-    spans, too_short = clips_of(shots, analysis.clips)
+    info = _as_decoded(info, meter, gaps)
+    shots = shots_between(detector.finish(), info.duration_s, analysis.shots.min_shot_s, gaps)
+    spans, too_short = clips_of(shots, analysis.clips, meter.changes())
     cuts_s = {shot.start_s for shot in shots}
     times_s, vectors = sampled.finish()
     rows = []
@@ -101,7 +103,7 @@ def analyze_video(path: Path | str, analysis: Analysis, *, embedder: Embedder | 
                 thumbnails=thumbnails.between(span),
             )
         )
-    return VideoAnalysis(info, embedder.model_id, tuple(shots), tuple(rows), tuple(too_short))
+    return VideoAnalysis(info, embedder.model_id, tuple(shots), tuple(rows), tuple(too_short), tuple(gaps))
 
 
 class _FrameVectors:
@@ -140,9 +142,10 @@ def _middle_frame(path: Path | str, span: Span, info: VideoInfo, embedder: Embed
     raise DecodeError(f"no frame at {middle_s:.2f} s", where=path)
 
 
-def _as_decoded(info: VideoInfo, meter: SignalMeter, path: Path | str) -> VideoInfo:
-    """Probed data with the frames that were really shown; packets may hold hidden ones."""
+def _as_decoded(info: VideoInfo, meter: SignalMeter, gaps: list[Gap]) -> VideoInfo:
+    """Probed data with the frames that were really shown; packets may hold hidden ones, and others are lost."""
     lost_s = info.duration_s - meter.last_s()
-    if meter.frames < _SHORTFALL_SHARE * info.frames and lost_s > _SHORTFALL_S:
-        raise DecodeError(f"decodes to {meter.last_s():.1f} s of {info.duration_s:.1f} s", where=path)
-    return replace(info, frames=meter.frames, fps=meter.frames / info.duration_s)
+    if not gaps and meter.frames < _SHORTFALL_SHARE * info.frames and lost_s > _SHORTFALL_S:
+        gaps.append(Gap(meter.last_s() + info.duration_s / info.frames, info.duration_s, "damaged"))
+    duration_s = gaps[-1].start_s if gaps and gaps[-1].end_s > info.duration_s - _SHORTFALL_S else info.duration_s
+    return replace(info, frames=meter.frames, fps=meter.frames / duration_s, duration_s=duration_s)

@@ -22,7 +22,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from curate.errors import InputError
-from curate.media.container import open_video, rotation_of, shown_frames
+from curate.media.container import open_video, rotation_of
+from curate.media.frames import shown_frames
 from curate.media.probe import VideoInfo, probe
 
 DETERMINISTIC_X264 = {"threads": "1", "x264-params": "mbtree=0"}

@@ -16,7 +16,8 @@ import av.filter
 import numpy as np
 from av.video.frame import VideoFrame
 
-from curate.media.container import rotation_of, shown_frames
+from curate.media.container import rotation_of
+from curate.media.frames import Gap, key_frames, shown_frames
 
 _EPSILON_S = 1e-9
 _EXACT = "accurate_rnd+full_chroma_int"  # without them 4:4:4 footage comes out two levels darker
@@ -57,7 +58,12 @@ class Frame:
 
 
 def decode(
-    path: Path | str, branches: Mapping[str, Branch], start_s: float | None = None, end_s: float | None = None
+    path: Path | str,
+    branches: Mapping[str, Branch],
+    start_s: float | None = None,
+    end_s: float | None = None,
+    *,
+    gaps: list[Gap] | None = None,
 ) -> Iterator[Frame]:
     """Yields frames of all branches in presentation order, from a single decode in bounded memory.
 
@@ -66,18 +72,36 @@ def decode(
         branches: what is wanted, by name. A frame that several branches take is yielded once for each, in this order.
         start_s: the first time to yield, from the first shown frame; entered by seeking.
         end_s: the first time not to yield.
+        gaps: takes what is lost to damage within the span, and good frames go on after it.
 
     Raises:
-        DecodeError: the file cannot be opened, or is damaged within the span.
+        DecodeError: the file cannot be opened, nothing in it decodes, or, where no `gaps` are given, it is damaged
+            within the span.
     """
     scalers = {name: _Scaler(branch) for name, branch in branches.items()}
     due_s = {name: _next_due_s(branch, start_s or 0.0, inclusive=True) for name, branch in branches.items()}
-    for time_s, stored in shown_frames(path, start_s, end_s):
+    for time_s, stored in shown_frames(path, start_s, end_s, gaps=gaps):
         for name, branch in branches.items():
             if time_s < due_s[name] - _EPSILON_S:
                 continue
             due_s[name] = _next_due_s(branch, time_s, inclusive=False)
             yield Frame(name, time_s, scalers[name].picture(stored))
+
+
+def keyframes(path: Path | str, branch: Branch) -> Iterator[Frame]:
+    """Yields the keyframes of a video in presentation order, without decoding what lies between them.
+
+    Args:
+        path: a video file. What is damaged is left out.
+        branch: the pictures wanted. With `every_s`, the first keyframe at or after each multiple of it, and what lies
+            between is not read where the container has an index.
+
+    Raises:
+        DecodeError: the file cannot be opened, or nothing in it decodes.
+    """
+    scaler = _Scaler(branch)
+    for time_s, stored in key_frames(path, branch.every_s):
+        yield Frame("keyframes", time_s, scaler.picture(stored))
 
 
 def picture(stored: VideoFrame, width: int, height: int) -> np.ndarray:

@@ -3,26 +3,24 @@
 Headers lie or are silent, so counts and times come from a pass over the packets of the video stream: its presentation
 timestamps, with no decoding. Times are relative to the first shown frame. Packets that an edit list discards, and those
 shown before the first frame that decodes, do not count. The last frame lasts as long as its packet says, or else the
-median interval. A file that ends well before the time its own header declares is truncated, and that is an error.
+median interval. Of a file that is cut short or damaged it says what is there; what is lost is known when it is decoded.
 """
 
+from array import array
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
-from statistics import median_low
 
+import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from curate.errors import DecodeError
-from curate.media.container import has_timestamps, nominal_rate, open_video, rotation_of, shown_size
+from curate.media.container import nominal_rate, open_video, rotation_of, shown_size
+from curate.media.frames import Walk, packets_of
 
 _JITTER_S = 0.0015
 """Intervals this close to the median are one rate: containers that count milliseconds round by up to one."""
-
-_SHORTFALL_S = 0.5
-"""How much earlier than declared a sound file may end: headers are rounded, and an edit may fall inside a frame."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class VideoInfo:
 class _Timeline:
     """Presentation times of the shown frames, in ticks, sorted, and the tick at which the last one ends."""
 
-    pts: list[int]
+    pts: np.ndarray  # int64 [frames]
     end_pts: int
     tick_s: Fraction
 
@@ -59,26 +57,23 @@ def probe(path: Path | str) -> VideoInfo:
     Width and height are as shown: rotated, in square pixels. rotation_deg is clockwise, as a player turns the picture.
 
     Raises:
-        DecodeError: the file is empty, is no video, its first frame does not decode, its times do not
-            advance, or it is truncated.
+        DecodeError: the file is empty, is no video, no frame of it decodes, or its times do not advance.
     """
     path = Path(path)
     with open_video(path) as (container, stream):
-        first = next(container.decode(stream), None)
-        if first is None:
-            raise DecodeError("no frame can be decoded", where=path)
+        walk = Walk(container, stream, path)
+        _, first = next(walk.frames_from(0.0))
         width, height = shown_size(stream, first)
     with open_video(path) as (container, stream):
-        timeline = _read_timeline(container, stream, first.pts, path)
-        _refuse_truncated(container, stream, timeline, path)
-        duration_s = float((timeline.end_pts - timeline.pts[0]) * timeline.tick_s)
+        timeline = _read_timeline(container, stream, walk, path)
+        duration_s = float((timeline.end_pts - int(timeline.pts[0])) * timeline.tick_s)
         return VideoInfo(
             container=container.format.name.split(",")[0],
             codec=stream.codec_context.name,
             width=width,
             height=height,
             rotation_deg=rotation_of(first),
-            start_offset_s=float(timeline.pts[0] * timeline.tick_s),
+            start_offset_s=float(int(timeline.pts[0]) * timeline.tick_s),
             time_base=f"{timeline.tick_s.numerator}/{timeline.tick_s.denominator}",
             duration_s=duration_s,
             frames=len(timeline.pts),
@@ -89,65 +84,35 @@ def probe(path: Path | str) -> VideoInfo:
         )
 
 
-def _read_timeline(container: InputContainer, stream: VideoStream, first_pts: int | None, path: Path) -> _Timeline:
-    """One pass over the packets. Where the container has no presentation times, frame k is at k / rate."""
-    if not has_timestamps(container) or first_pts is None:
-        frames = sum(1 for packet in container.demux(stream) if packet.size and not packet.is_discard)
-        return _Timeline(list(range(frames)), frames, 1 / nominal_rate(stream))
-    shown = [
-        (packet.pts, packet.duration or 0)
-        for packet in container.demux(stream)
-        if packet.pts is not None and packet.pts >= first_pts and packet.size and not packet.is_discard
-    ]
-    durations = dict(shown)
-    pts = sorted(durations)
-    if 2 * len(pts) < len(shown):
-        raise DecodeError(f"timestamps do not advance: {len(shown)} frames share {len(pts)} times", where=path)
-    tick_s = Fraction(stream.time_base or Fraction(1, 90_000))
-    intervals = [later - earlier for earlier, later in pairwise(pts)]
-    usual = median_low(intervals) if intervals else max(round(1 / nominal_rate(stream) / tick_s), 1)
-    return _Timeline(pts, pts[-1] + (durations[pts[-1]] or usual), tick_s)
+def _read_timeline(container: InputContainer, stream: VideoStream, walk: Walk, path: Path) -> _Timeline:
+    """One pass over the packets: 8 bytes for each, 40 MB for a day at 60 frames/s."""
+    ticks, shown, last_tick, last_length = array("q"), 0, -1, 0
+    for packet in packets_of(container, stream):
+        tick = walk.tick_of_packet(packet, shown)
+        if tick is None or tick < (walk.zero or 0) or packet.is_discard:
+            continue
+        shown += 1
+        ticks.append(tick)
+        if tick >= last_tick:
+            last_tick, last_length = tick, packet.duration or 0
+    pts = np.unique(np.frombuffer(ticks, np.int64))
+    if 2 * len(pts) < shown:
+        raise DecodeError(f"timestamps do not advance: {shown} frames share {len(pts)} times", where=path)
+    if not len(pts):
+        pts = np.array([walk.zero or 0])
+    usual = _median_low(np.diff(pts)) or max(round(1 / nominal_rate(stream) / walk.tick_s), 1)
+    length = last_length if walk.lengths_are_ticks else 0
+    return _Timeline(pts, int(pts[-1]) + (length if length > 0 else usual), walk.tick_s)
+
+
+def _median_low(intervals: np.ndarray) -> int:
+    """The lower of the two middle values, 0 of none."""
+    return int(np.partition(intervals, (len(intervals) - 1) // 2)[(len(intervals) - 1) // 2]) if len(intervals) else 0
 
 
 def _is_variable(timeline: _Timeline) -> bool:
-    intervals = [later - earlier for earlier, later in pairwise(timeline.pts)]
-    if not intervals:
+    intervals = np.diff(timeline.pts)
+    if not len(intervals):
         return False
-    usual = median_low(intervals)
-    allowed = max(_JITTER_S, 1.5 * float(timeline.tick_s)) / timeline.tick_s
-    return any(abs(interval - usual) > allowed for interval in intervals)
-
-
-def _refuse_truncated(container: InputContainer, stream: VideoStream, timeline: _Timeline, path: Path) -> None:
-    """Compares the end of the packets with the end that the header declares for the stream, or for the whole file."""
-    end_s = float(timeline.end_pts * timeline.tick_s)
-    declared_end_s = _declared_end_s(container, stream)
-    if declared_end_s is None and container.duration:
-        declared_end_s = container.duration / 1e6
-        if declared_end_s - end_s > _SHORTFALL_S:
-            end_s = _last_packet_end_s(path)
-    if declared_end_s is not None and declared_end_s - end_s > _SHORTFALL_S:
-        raise DecodeError(f"truncated: it declares {declared_end_s:.1f} s and ends at {end_s:.1f} s", where=path)
-
-
-def _declared_end_s(container: InputContainer, stream: VideoStream) -> float | None:
-    """The end of the video stream by its header; Matroska keeps it in a tag, AVI as a number of frames."""
-    if not has_timestamps(container):
-        return float(stream.frames / nominal_rate(stream)) if stream.frames else None
-    tag = next((value for key, value in stream.metadata.items() if key.upper().startswith("DURATION")), None)
-    if tag and tag.count(":") == 2:  # the end, also where the stream starts late; libav takes it for the duration
-        hours, minutes, seconds = tag.split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    if stream.duration and stream.time_base:
-        return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
-    return None
-
-
-def _last_packet_end_s(path: Path) -> float:
-    """The end of the last packet of any stream, from the file's zero."""
-    with open_video(path) as (container, _):
-        return max(
-            float((packet.pts + (packet.duration or 0)) * packet.time_base)
-            for packet in container.demux()
-            if packet.pts is not None
-        )
+    allowed = max(_JITTER_S, 1.5 * float(timeline.tick_s)) / float(timeline.tick_s)
+    return bool((np.abs(intervals - _median_low(intervals)) > allowed).any())

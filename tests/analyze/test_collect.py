@@ -1,6 +1,7 @@
 """Collecting a sample world: outcomes, resumption, and what a changed parameter or file redoes."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -9,15 +10,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import polars as pl
 import pytest
 
 from curate import views
-from curate.analyze import video
 from curate.analyze.collect import CollectSummary, collect
 from curate.analyze.video import analyze_video
-from curate.errors import DecodeError, InputError
-from curate.media.decode import Branch, decode
+from curate.errors import InputError
+from curate.media.cut import cut
 from curate.sample.against_truth import cut_agreement
 from curate.vectors import unpack
 from curate.workspace import Workspace
@@ -251,18 +252,42 @@ def test_a_clip_between_two_grid_times_gets_a_frame_of_its_own(world: World, mak
         assert not (one.vector == other.vector).all()
 
 
-def test_decoding_much_less_than_declared_is_an_error(
-    world: World, make_workspace: MakeWorkspace, monkeypatch: pytest.MonkeyPatch
+def test_what_of_a_damaged_file_decodes_is_kept_and_the_outcome_says_what_is_lost(
+    world: World, make_workspace: MakeWorkspace, tmp_path: Path
 ) -> None:
     directory, truth = world
-    path = directory / next(e["file"] for e in truth["videos"] if e["kind"] == "original")
+    (tmp_path / "broken").mkdir()
+    original = next(e for e in truth["videos"] if e["kind"] == "original" and e["duration_s"] > 8)
+    with av.open(str(directory / original["file"])) as given, av.open(str(tmp_path / "whole.mkv"), "w") as made:
+        stream = made.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                made.mux(packet)
+    content = bytearray((tmp_path / "whole.mkv").read_bytes()[: int(0.7 * (tmp_path / "whole.mkv").stat().st_size)])
+    for at in range(len(content) // 4, len(content) // 3, 97):
+        content[at] ^= 0x5A
+    (tmp_path / "broken" / "tail.mkv").write_bytes(content)
 
-    def half(path: Path, branches: dict[str, Branch]) -> object:
-        return decode(path, branches, end_s=5.0)
+    workspace = make_workspace(broken=tmp_path / "broken")
+    collect(workspace)
+    rows = workspace.catalog.scan("outcomes").filter(pl.col("stage") == "collect").collect()
+    (row,) = rows.iter_rows(named=True)
+    assert row["outcome"] == "ok"
+    assert re.fullmatch(r".* s damaged; decoded \d+\.\d of \d+\.\d s: cut short", row["reason"])
+    (video,) = workspace.catalog.read("videos").iter_rows(named=True)
+    assert (video["lost"], video["lost_s"]) == (row["reason"], row["value"])
+    assert video["duration_s"] < original["duration_s"]
+    gaps = analyze_video(video["path"], workspace.analysis()).gaps
+    assert sum(gap.end_s - gap.start_s for gap in gaps) == pytest.approx(row["value"])
+    clips = views.clips(workspace.catalog).collect()
+    assert clips.height > 0
+    for clip in clips.iter_rows(named=True):
+        assert all(clip["end_s"] <= gap.start_s or clip["start_s"] >= gap.end_s for gap in gaps)
+        cut(video["path"], clip["start_s"], clip["end_s"], tmp_path / "clip.mp4")
 
-    monkeypatch.setattr(video, "decode", half)
-    with pytest.raises(DecodeError, match=r"decodes to (4\.9|5\.0) s of"):
-        analyze_video(path, make_workspace().analysis())
+    collect(workspace)
+    assert workspace.catalog.scan("outcomes").filter(pl.col("stage") == "collect").collect().rows() == rows.rows()
 
 
 def test_a_second_collect_waits_for_no_one(footage: Path, make_workspace: MakeWorkspace) -> None:
