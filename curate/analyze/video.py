@@ -20,8 +20,10 @@ from curate.analyze.shots import Shot, make_detector, picture_size, shots_betwee
 from curate.analyze.signals import SignalMeter, Signals
 from curate.errors import DecodeError
 from curate.media.decode import Branch, decode, picture
-from curate.media.frames import Gap, shown_frames
+from curate.media.frames import shown_frames
+from curate.media.gaps import Gap
 from curate.media.probe import VideoInfo, probe
+from curate.media.sound import measure_loudness
 from curate.media.thumbnail import Strip, Thumbnails
 from curate.specs.analysis import Analysis
 from curate.vectors import pack, unit
@@ -64,7 +66,7 @@ def analyze_video(path: Path | str, analysis: Analysis, *, embedder: Embedder | 
         InputError: the embedding model cannot be had.
     """
     embedder = embedder or load_embedder(analysis.embedding)
-    info = probe(path)
+    info = probe(path, analysis.limits)
     detector, meter = make_detector(analysis.shots), SignalMeter()
     sampled = _FrameVectors(embedder, analysis.embedding.batch)
     thumbnails = Thumbnails()
@@ -74,7 +76,7 @@ def analyze_video(path: Path | str, analysis: Analysis, *, embedder: Embedder | 
         "thumbnail": Thumbnails.branch(info.width, info.height, every_s=min(1.0, analysis.clips.min_s)),
     }
     gaps: list[Gap] = []
-    for frame in decode(path, branches, gaps=gaps):
+    for frame in decode(path, branches, gaps=gaps, limits=analysis.limits):
         if frame.branch == "small":
             detector.process(frame.time_s, frame.image)
             meter.process(frame.time_s, frame.image)
@@ -86,6 +88,7 @@ def analyze_video(path: Path | str, analysis: Analysis, *, embedder: Embedder | 
     shots = shots_between(detector.finish(), info.duration_s, analysis.shots.min_shot_s, gaps)
     spans, too_short = clips_of(shots, analysis.clips, meter.changes())
     cuts_s = {shot.start_s for shot in shots}
+    sound = measure_loudness(path, info)
     times_s, vectors = sampled.finish()
     rows = []
     for span in spans:
@@ -96,7 +99,7 @@ def analyze_video(path: Path | str, analysis: Analysis, *, embedder: Embedder | 
         rows.append(
             ClipRow(
                 *span,
-                signals=meter.between(span, begins_with_cut=span[0] in cuts_s),
+                signals=meter.between(span, begins_with_cut=span[0] in cuts_s, sound=sound),
                 vector=unit(here.mean(axis=0)),
                 frame_times_s=tuple(float(time_s) for time_s in here_s),
                 frame_vectors=pack(here),
@@ -136,8 +139,8 @@ def _middle_frame(path: Path | str, span: Span, info: VideoInfo, embedder: Embed
     """The frame on screen in the middle of a clip that lies between two grid times: those belong to other shots."""
     middle_s = (span[0] + span[1]) / 2
     branch = embedder.branch(info.width, info.height)
-    for time_s, stored in shown_frames(path, middle_s, lead=True):
-        image = picture(stored, branch.width, branch.height)
+    for time_s, stored, stretch in shown_frames(path, middle_s, lead=True):
+        image = picture(stored, branch.width, branch.height, stretch)
         return np.array([max(time_s, span[0])]), embedder.images(image[None])
     raise DecodeError(f"no frame at {middle_s:.2f} s", where=path)
 

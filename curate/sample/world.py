@@ -197,6 +197,7 @@ def render_original(directory: Path, plan: VideoPlan) -> Truth:
                 "start_s": _s(shot.start_s),
                 "end_s": _s(shot.end_s),
                 "background": shot.background,
+                "pan_per_s": shot.pan_per_s,
                 "objects": [{"shape": o.shape, "color": o.color, "texture": o.texture} for o in shot.objects],
             }
             for shot in shots
