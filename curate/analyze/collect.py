@@ -7,7 +7,7 @@ small batches, outcomes last: a video without an outcome is looked at again, and
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ from curate.analyze.video import VideoAnalysis, analyze_video
 from curate.catalog import Catalog
 from curate.errors import CurateError, InputError
 from curate.identity import span_id, work_key
-from curate.media.frames import what_is_lost
+from curate.media.gaps import what_is_lost
 from curate.progress import Progress, silent
 from curate.specs import Analysis, Source
 from curate.workspace import Workspace, new_run_id
@@ -58,10 +58,23 @@ class CollectSummary:
     failures: list[tuple[str, str]]
 
 
+@dataclass(frozen=True)
+class Turn:
+    """Pending files in the order in which to analyse them, and those to leave, with the rule and its value."""
+
+    files: list[SourceFile]
+    left: list[tuple[SourceFile, str, float | None]]
+
+
+Order = Callable[[list[SourceFile], str, Progress], Turn]
+"""Orders the pending files; called with them, the run's id and the progress. `curate.targets.aim` makes one."""
+
+
 def collect(
     workspace: Workspace,
     sources: Sequence[str] | None = None,
     *,
+    order: Order | None = None,
     retry_failed: bool = False,
     progress: Progress = silent,
 ) -> CollectSummary:
@@ -73,6 +86,7 @@ def collect(
     Args:
         workspace: where configs and catalog are.
         sources: ids of sources; all where not given.
+        order: what to analyse first, and what to leave; all files, by name, where not given.
         retry_failed: try files again that failed before under the same parameters.
         progress: told of files looked at and videos analysed.
 
@@ -92,7 +106,9 @@ def collect(
         catalog.write("outcomes", plan.settled, run_id=run_id)
         if plan.pending:
             load_embedder(analysis.embedding)
-            _analyse(plan.pending, analysis, writer, progress)
+            turn = order(plan.pending, run_id, progress) if order else Turn(plan.pending, [])
+            catalog.write("outcomes", _left_out(catalog, turn, analysis), run_id=run_id)
+            _analyse(turn.files, analysis, writer, progress)
         changed = {row["item"] for row in plan.settled} | {file.item for file in plan.pending}
         outcomes = _outcomes_of(catalog, {file.item for file in files})
         number_of = dict(outcomes["outcome"].value_counts().iter_rows())
@@ -163,6 +179,18 @@ def _plan(
         if item.partition("/")[0] in sources and item not in here and not is_gone:
             settled.append(_own(row) | {"outcome": "filtered", "reason": _GONE, "seconds": None})
     return _Plan(settled, moved, pending)
+
+
+def _left_out(catalog: Catalog, turn: Turn, analysis: Analysis) -> list[_Row]:
+    """Outcomes of the files that are left; one with clips under earlier parameters keeps them and its outcome."""
+    done = catalog.scan("outcomes").filter(pl.col("stage") == "collect", pl.col("outcome") == "ok")
+    in_force = set(done.select("item").collect()["item"])
+    parameters = _parameters(analysis)
+    return [
+        _outcome(file, work_key(file.video_id, *parameters), "filtered", reason) | {"value": value}
+        for file, reason, value in turn.left
+        if file.item not in in_force
+    ]
 
 
 def _originals(files: list[SourceFile], earlier: Mapping[str, _Row], sources: set[str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ Sources are hostile: libav may open nothing but this one file (a playlist could 
 as one of the container formats of footage.
 """
 
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -16,36 +17,55 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from curate.errors import DecodeError
+from curate.media.picture import rotation_of
+from curate.specs.analysis import Limits
 
 FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,h264,hevc,mpegvideo,m4v,mxf,ivf,obu,gif,3gp,dv,rm,wav,mp3,flac"
 """Demuxers that may open a source. Audio ones are here so that an audio file is told apart from a broken one."""
+
+_PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+
+_SLOWEST, _FASTEST, _MOST_ANAMORPHIC = Fraction(1, 3600), 1000, 10.0
 
 _UNTIMED = {"avi", "h264", "hevc", "mpegvideo", "m4v"}
 """Containers without presentation timestamps."""
 
 
 @contextmanager
-def open_video(path: Path | str) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The opened file and its first video stream, which decodes in one thread.
+def open_video(path: Path | str, limits: Limits = Limits()) -> Iterator[tuple[InputContainer, VideoStream]]:  # noqa: B008
+    """The opened file and its main video stream, which decodes in one thread.
+
+    Of several video streams it is the one that the file marks as the default, then the largest, then the first;
+    never the picture of a cover.
 
     Raises:
-        DecodeError: it is missing, empty, not a media file, or has no video; also in place of any libav error
-            inside the `with`.
+        DecodeError: it is missing, no regular file, empty, not a media file, has no video or one that is larger than
+            the limits; also in place of any libav error inside the `with`.
     """
     path = Path(path)
     try:
-        if path.stat().st_size == 0:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise DecodeError("is no regular file", where=path)
+        if status.st_size == 0:
             raise DecodeError("the file is empty", where=path)
-        with av.open(
-            f"file:{path}",
-            options={"protocol_whitelist": "file", "format_whitelist": FORMATS},
-            metadata_errors="ignore",
-        ) as container:
-            yield container, _video_stream(container, path)
+        with _open(path, limits) as container:
+            yield container, _video_stream(container, path, limits)
     except av.FFmpegError as error:
         raise DecodeError(f"cannot be read as video (damaged or cut short): {error.strerror}", where=path) from error
     except OSError as error:
         raise DecodeError(f"cannot be opened: {error.strerror}", where=path) from error
+
+
+def _open(path: Path, limits: Limits) -> InputContainer:
+    """Opens a container so that no decoder that looks at its streams may allocate a frame above the limit."""
+    options = {"protocol_whitelist": "file", "format_whitelist": FORMATS, "max_pixels": str(limits.max_pixels)}
+    try:
+        # Options reach those decoders only where the container lists its streams in front; PyAV says where it does
+        # not when it is given some for each stream. There no decoder may look, which leaves the size to the parsers.
+        return av.open(f"file:{path}", options=options, stream_options=[{}], metadata_errors="ignore")
+    except ValueError:
+        return av.open(f"file:{path}", options=options | {"codec_whitelist": "none"}, metadata_errors="ignore")
 
 
 def has_timestamps(container: InputContainer) -> bool:
@@ -54,26 +74,42 @@ def has_timestamps(container: InputContainer) -> bool:
 
 
 def nominal_rate(stream: VideoStream) -> Fraction:
-    """Frames per second as the file declares it, 25 where it does not (libav's own default)."""
-    return Fraction(stream.guessed_rate or stream.average_rate or 25)
+    """Frames per second as the file declares it, 25 where it declares nothing sensible (libav's own default)."""
+    for rate in (stream.guessed_rate, stream.average_rate):
+        if rate and _SLOWEST <= rate <= _FASTEST:
+            return Fraction(rate)
+    return Fraction(25)
 
 
-def rotation_of(frame: VideoFrame) -> int:
-    """Degrees clockwise that a player turns the stored picture: 0, 90, 180 or 270."""
-    return -90 * round(frame.rotation / 90) % 360
+def shown_size(stream: VideoStream, frame: VideoFrame, pixel_aspect: Fraction | None = None) -> tuple[int, int]:
+    """Width and height as a player shows a frame of `stream`: rotated, in square pixels.
 
-
-def shown_size(stream: VideoStream, frame: VideoFrame) -> tuple[int, int]:
-    """Width and height as a player shows a frame of `stream`: rotated, in square pixels."""
-    aspect = float(stream.codec_context.sample_aspect_ratio or 0) or 1.0
-    size = (round(frame.width * aspect), frame.height)
+    `pixel_aspect` is taken in place of what the container says, or the codec where that says nothing.
+    """
+    aspect = float(pixel_aspect or stream.sample_aspect_ratio or 0)
+    aspect = aspect if 1 / _MOST_ANAMORPHIC <= aspect <= _MOST_ANAMORPHIC else 1.0
+    size = (max(round(frame.width * aspect), 1), frame.height)
     return size if rotation_of(frame) % 180 == 0 else (size[1], size[0])
 
 
-def _video_stream(container: InputContainer, path: Path) -> VideoStream:
-    for stream in container.streams.video:
-        if Disposition.attached_pic not in stream.disposition:
-            stream.thread_count = 1
-            return stream
-    kind = "audio only" if container.streams.audio else "no stream at all"
-    raise DecodeError(f"has no video stream ({kind})", where=path)
+def _video_stream(container: InputContainer, path: Path, limits: Limits) -> VideoStream:
+    moving = [stream for stream in container.streams.video if not stream.disposition & _PICTURES]
+    readable = [stream for stream in moving if stream.codec_context is not None]
+    if not readable:
+        raise DecodeError(f"has no video stream ({_what_else(container, moving)})", where=path)
+    stream = max(readable, key=lambda one: (Disposition.default in one.disposition, one.width * one.height, -one.index))
+    if stream.width * stream.height > limits.max_pixels:
+        raise DecodeError(
+            f"{stream.width} x {stream.height} pixels are more than limits.max_pixels ({limits.max_pixels})", where=path
+        )
+    stream.thread_count = 1
+    stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
+    return stream
+
+
+def _what_else(container: InputContainer, moving: list[VideoStream]) -> str:
+    if moving:
+        return "no decoder for its codec"
+    if container.streams.video:
+        return "a cover picture only"
+    return "audio only" if container.streams.audio else "no stream at all"

@@ -22,8 +22,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from curate.errors import InputError
-from curate.media.container import open_video, rotation_of
+from curate.media.container import open_video
 from curate.media.frames import shown_frames
+from curate.media.picture import rotation_of
 from curate.media.probe import VideoInfo, probe
 
 DETERMINISTIC_X264 = {"threads": "1", "x264-params": "mbtree=0"}
@@ -123,7 +124,7 @@ def _on_grid(path: Path | str, start_s: float, rate: Fraction, frames: int, vide
             yield on_screen
             index += 1
 
-    for time_s, stored in shown_frames(path, start_s, last_s + _TICK_S, lead=True):
+    for time_s, stored, _ in shown_frames(path, start_s, last_s + _TICK_S, lead=True):
         yield from repeat_until(time_s)
         on_screen = scaler.picture(stored)
     yield from repeat_until(float("inf"))

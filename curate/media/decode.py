@@ -10,22 +10,16 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-import av.filter
 import numpy as np
 from av.video.frame import VideoFrame
 
-from curate.media.container import rotation_of
-from curate.media.frames import Gap, key_frames, shown_frames
+from curate.media.frames import key_frames, shown_frames
+from curate.media.gaps import Gap
+from curate.media.picture import PixelFormat, Scaler, Scaling
+from curate.specs.analysis import Limits
 
 _EPSILON_S = 1e-9
-_EXACT = "accurate_rnd+full_chroma_int"  # without them 4:4:4 footage comes out two levels darker
-_FLAGS = {
-    "fast_bilinear": "fast_bilinear",
-    "bilinear": f"bilinear+{_EXACT}",
-    "bicubic": f"bicubic+{_EXACT}",
-}
 
 
 @dataclass(frozen=True)
@@ -43,9 +37,9 @@ class Branch:
 
     width: int
     height: int
-    pixel_format: Literal["rgb24", "bgr24"] = "rgb24"
+    pixel_format: PixelFormat = "rgb24"
     every_s: float | None = None
-    scaling: Literal["fast_bilinear", "bilinear", "bicubic"] = "fast_bilinear"
+    scaling: Scaling = "fast_bilinear"
 
 
 @dataclass(frozen=True)
@@ -64,6 +58,7 @@ def decode(
     end_s: float | None = None,
     *,
     gaps: list[Gap] | None = None,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
 ) -> Iterator[Frame]:
     """Yields frames of all branches in presentation order, from a single decode in bounded memory.
 
@@ -73,40 +68,51 @@ def decode(
         start_s: the first time to yield, from the first shown frame; entered by seeking.
         end_s: the first time not to yield.
         gaps: takes what is lost to damage within the span, and good frames go on after it.
+        limits: larger footage is refused.
 
     Raises:
         DecodeError: the file cannot be opened, nothing in it decodes, or, where no `gaps` are given, it is damaged
             within the span.
     """
-    scalers = {name: _Scaler(branch) for name, branch in branches.items()}
+    scalers = {name: _scaler(branch) for name, branch in branches.items()}
     due_s = {name: _next_due_s(branch, start_s or 0.0, inclusive=True) for name, branch in branches.items()}
-    for time_s, stored in shown_frames(path, start_s, end_s, gaps=gaps):
+    for time_s, stored, stretch in shown_frames(path, start_s, end_s, gaps=gaps, limits=limits):
         for name, branch in branches.items():
             if time_s < due_s[name] - _EPSILON_S:
                 continue
             due_s[name] = _next_due_s(branch, time_s, inclusive=False)
-            yield Frame(name, time_s, scalers[name].picture(stored))
+            yield Frame(name, time_s, scalers[name].picture(stored, stretch))
 
 
-def keyframes(path: Path | str, branch: Branch) -> Iterator[Frame]:
+def keyframes(
+    path: Path | str,
+    branch: Branch,
+    *,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+) -> Iterator[Frame]:
     """Yields the keyframes of a video in presentation order, without decoding what lies between them.
 
     Args:
         path: a video file. What is damaged is left out.
         branch: the pictures wanted. With `every_s`, the first keyframe at or after each multiple of it, and what lies
             between is not read where the container has an index.
+        limits: larger footage is refused.
 
     Raises:
         DecodeError: the file cannot be opened, or nothing in it decodes.
     """
-    scaler = _Scaler(branch)
-    for time_s, stored in key_frames(path, branch.every_s):
-        yield Frame("keyframes", time_s, scaler.picture(stored))
+    scaler = _scaler(branch)
+    for time_s, stored, stretch in key_frames(path, branch.every_s, limits=limits):
+        yield Frame("keyframes", time_s, scaler.picture(stored, stretch))
 
 
-def picture(stored: VideoFrame, width: int, height: int) -> np.ndarray:
+def picture(stored: VideoFrame, width: int, height: int, stretch: float = 1.0) -> np.ndarray:
     """One decoded frame as it is shown: rotated, scaled, uint8 RGB [height, width, 3]."""
-    return _Scaler(Branch(width, height, scaling="bicubic")).picture(stored)
+    return _scaler(Branch(width, height, scaling="bicubic")).picture(stored, stretch)
+
+
+def _scaler(branch: Branch) -> Scaler:
+    return Scaler(branch.width, branch.height, branch.pixel_format, branch.scaling)
 
 
 def _next_due_s(branch: Branch, time_s: float, *, inclusive: bool) -> float:
@@ -118,38 +124,3 @@ def _next_due_s(branch: Branch, time_s: float, *, inclusive: bool) -> float:
     on_grid = abs(steps - nearest) * branch.every_s < _EPSILON_S
     step = (nearest if inclusive else nearest + 1) if on_grid else math.floor(steps) + 1
     return step * branch.every_s
-
-
-class _Scaler:
-    """Holds a branch's filter graph, built anew when the stream changes its size or format midway."""
-
-    def __init__(self, branch: Branch) -> None:
-        self._branch = branch
-        self._shape: tuple[int, int, str, int] | None = None
-        self._graph = av.filter.Graph()
-
-    def picture(self, stored: VideoFrame) -> np.ndarray:
-        rotation_deg = rotation_of(stored)
-        shape = (stored.width, stored.height, stored.format.name, rotation_deg)
-        if shape != self._shape:
-            self._graph, self._shape = self._build(stored, rotation_deg), shape
-        self._graph.vpush(stored)
-        image = self._graph.vpull().to_ndarray()
-        # Turning the small picture costs less than transposing the large one.
-        return np.ascontiguousarray(np.rot90(image, -rotation_deg // 90)) if rotation_deg else image
-
-    def _build(self, stored: VideoFrame, rotation_deg: int) -> av.filter.Graph:
-        width, height = self._branch.width, self._branch.height
-        if rotation_deg % 180:
-            width, height = height, width
-        graph = av.filter.Graph()
-        graph.threads = 1
-        graph.link_nodes(
-            graph.add_buffer(
-                width=stored.width, height=stored.height, format=stored.format, time_base=stored.time_base
-            ),
-            graph.add("scale", f"{width}:{height}:flags={_FLAGS[self._branch.scaling]}"),
-            graph.add("format", self._branch.pixel_format),
-            graph.add("buffersink"),
-        ).configure()
-        return graph

@@ -1,62 +1,15 @@
-"""The frames of a video in the order they are shown, at exact times, past whatever is damaged.
+"""The frames of a video in the order they are shown: a span of them, or the keyframes alone."""
 
-Time starts at the first frame that decodes and comes from presentation timestamps alone. AVI stores none: there a frame
-stands at the place of its chunk, empty ones (frames that were dropped at recording) counted. Raw streams have neither;
-there frame k is shown at k / rate, which is how they are defined.
-
-libav conceals what it cannot decode, and goes on after errors with pictures whose references are missing. Embeddings
-and labels of grey blocks would poison everything after them, so what a damaged picture may have spoilt is left out: all
-frames from it to the next clean keyframe, but for those that were decoded before it. That stretch is a `Gap`. What the
-codec itself cannot tell from good data (VP9 and AV1 have no check in the picture data) is not seen here either.
-"""
-
-import math
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from fractions import Fraction
-from itertools import chain
+from collections.abc import Iterator
 from pathlib import Path
 
-import av
-from av.container import InputContainer
-from av.packet import Packet
-from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
-
 from curate.errors import DecodeError
-from curate.media.container import has_timestamps, nominal_rate, open_video
-from curate.media.extent import missing_at_end
+from curate.media.container import open_video
+from curate.media.gaps import Gap
+from curate.media.walk import Shown, Walk
+from curate.specs.analysis import Limits
 
 _EPSILON_S = 1e-9
-
-_SEEK_MARGINS_S = (0.5, 4.0, 32.0)
-"""How far before the wanted time to seek, in turn, until a frame comes out at or before it."""
-
-_WORTH_A_SEEK_S = 5.0
-"""Keyframes further apart than this are sought one by one."""
-
-_DEMUX_FAILURES = 64
-"""How often in a row a demuxer may fail before the rest of the file is given up."""
-
-_REORDERED = 32
-"""More frames than any codec holds back to bring them into order."""
-
-
-@dataclass(frozen=True)
-class Gap:
-    """A stretch [start_s, end_s) of which nothing can be shown.
-
-    Attributes:
-        start_s: when the first lost frame was due, or the end of the last good one.
-        end_s: where good frames go on, or the end that the file declares; start_s where nobody knows.
-        reason: `damaged`, or `cut short` where the file ends before it says it does.
-    """
-
-    start_s: float
-    end_s: float
-    reason: str
 
 
 def shown_frames(
@@ -66,8 +19,9 @@ def shown_frames(
     *,
     lead: bool = False,
     gaps: list[Gap] | None = None,
-) -> Iterator[tuple[float, VideoFrame]]:
-    """Yields (seconds from the first shown frame, stored picture) in presentation order.
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+) -> Iterator[Shown]:
+    """Yields (seconds from the first shown frame, stored picture, its shape against the first's) in order of time.
 
     Args:
         path: a video file.
@@ -76,15 +30,16 @@ def shown_frames(
         lead: yield first the frame that is on screen at `start_s`, although it began earlier; the last frame
             where `start_s` is past the end.
         gaps: takes what is lost within the span, and good frames go on after it. Without it, loss is an error.
+        limits: larger footage is refused.
 
     Raises:
         DecodeError: the file cannot be opened, nothing in it decodes, or, where no `gaps` are given, it is damaged
             within the span.
     """
     begin_s = start_s or 0.0
-    with open_video(path) as (container, stream):
+    with open_video(path, limits) as (container, stream):
         walk = Walk(container, stream, Path(path))
-        held: tuple[float, VideoFrame] | None = None
+        held: Shown | None = None
         known = 0
 
         def settle() -> None:
@@ -98,305 +53,56 @@ def shown_frames(
                     gaps.append(gap)
             known = len(walk.gaps)
 
-        for time_s, frame in walk.frames_from(begin_s):
+        for shown in walk.frames_from(begin_s):
+            time_s = shown[0]
             if len(walk.gaps) > known:
                 settle()
             if end_s is not None and time_s >= end_s - _EPSILON_S:
                 break
             if time_s < begin_s - _EPSILON_S:
-                held = (time_s, frame) if lead else None
+                held = shown if lead else None
                 continue
             if held is not None and time_s > begin_s + _EPSILON_S:
                 yield held
             held = None
-            yield time_s, frame
+            yield shown
         settle()
         if held is not None:
             yield held
 
 
-def key_frames(path: Path | str, every_s: float | None = None) -> Iterator[tuple[float, VideoFrame]]:
-    """Yields (seconds from the first shown frame, stored picture) of keyframes; nothing else is decoded.
+def key_frames(
+    path: Path | str,
+    every_s: float | None = None,
+    *,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+) -> Iterator[Shown]:
+    """Yields the keyframes alone, as `shown_frames` does; nothing else is decoded.
 
     Args:
         path: a video file. Damaged keyframes are left out.
         every_s: the first keyframe at or after each multiple of this time, no keyframe twice; all where None. What
             lies between is not even read where the file can be entered midway.
+        limits: larger footage is refused.
 
     Raises:
         DecodeError: the file cannot be opened, or nothing in it decodes.
     """
-    with open_video(path) as (container, stream):
+    with open_video(path, limits) as (container, stream):
         start = Walk(container, stream, Path(path))
         first = next(start.frames_from(0.0))
-    with open_video(path) as (container, stream):
+    with open_video(path, limits) as (container, stream):
         stream.codec_context.skip_frame = "NONKEY"
-        walk = Walk(container, stream, Path(path), keys_only=True, zero=start.zero)
+        walk = Walk(container, stream, Path(path), keys_only=True, origin=start.origin)
         none = True
-        for time_s, frame in walk.keys(every_s):
+        for shown in walk.keys(every_s):
             none = False
-            yield time_s, frame
+            yield shown
         if none:
             yield first
-
-
-def what_is_lost(gaps: Sequence[Gap]) -> tuple[str, float]:
-    """What a person wants to know of gaps, in a line, and the seconds lost in them; an empty line for none."""
-    damaged = [f"{gap.start_s:.1f} to {gap.end_s:.1f} s" for gap in gaps if gap.reason == "damaged"]
-    notes = [f"{', '.join(damaged[:3])}{f' and {len(damaged) - 3} more' if len(damaged) > 3 else ''} damaged"]
-    for gap in gaps:
-        if gap.reason != "damaged":
-            of = f" of {gap.end_s:.1f}" if gap.end_s > gap.start_s + 0.1 else ""
-            notes.append(f"decoded {gap.start_s:.1f}{of} s: {gap.reason}")
-    return "; ".join(notes if damaged else notes[1:]), sum(gap.end_s - gap.start_s for gap in gaps)
 
 
 def _sentence(gap: Gap) -> str:
     if gap.reason == "damaged":
         return f"damaged at {gap.start_s:.2f} s: what is there does not decode"
     return f"{gap.reason}: decoding stops at {gap.start_s:.2f} s"
-
-
-def packets_of(
-    container: InputContainer, stream: VideoStream, failed: Callable[[], None] = lambda: None
-) -> Iterator[Packet]:
-    """The packets of a stream that hold something. A demuxer that fails is asked again, and soon given up."""
-    failures = 0
-    while failures < _DEMUX_FAILURES:
-        try:
-            for packet in container.demux(stream):
-                if packet.size:
-                    failures = 0
-                    yield packet
-            return
-        except av.FFmpegError:
-            failures += 1
-            failed()
-
-
-class Walk:
-    """Turns what libav decodes into frames on one time line, across damage and seeks.
-
-    Attributes:
-        gaps: what was lost on the way so far, in order of time.
-        zero: the tick of the first frame that decoded, once there is one.
-        tick_s: the unit of ticks.
-        lengths_are_ticks: whether packets and frames state their length in them.
-    """
-
-    def __init__(
-        self,
-        container: InputContainer,
-        stream: VideoStream,
-        path: Path,
-        *,
-        keys_only: bool = False,
-        zero: int | None = None,
-    ) -> None:
-        self._container, self._stream, self.path, self._keys_only = container, stream, path, keys_only
-        self._timed = has_timestamps(container)
-        self._chunked = container.format.name == "avi"
-        has_tick = stream.time_base and (self._timed or self._chunked)
-        self.tick_s = Fraction(stream.time_base) if has_tick and stream.time_base else 1 / nominal_rate(stream)
-        self.lengths_are_ticks = self._timed or self._chunked
-        self._interval_s = float(1 / nominal_rate(stream))
-        self.zero = zero
-        self.gaps: list[Gap] = []
-        self._enter_at(0.0)
-
-    def _enter_at(self, time_s: float) -> None:
-        """Nothing is sent to the decoder yet, nothing lost."""
-        self._sent: deque[int | None] = deque(maxlen=_REORDERED)
-        self._due: deque[int] = deque()
-        self._last_s, self._last_end_s = -_EPSILON_S, time_s
-        self._broken = False
-        self._broken_tick: int | None = None
-        self._intact: frozenset[int | None] = frozenset()
-        self._lost_from_s: float | None = None
-        self._lost_to_s = 0.0
-
-    def frames_from(self, begin_s: float) -> Iterator[tuple[float, VideoFrame]]:
-        """Frames from one at or before `begin_s` where there is one.
-
-        Raises:
-            DecodeError: no frame decodes.
-        """
-        frames = self._decoded()
-        try:
-            first = next(frames)
-        except StopIteration:
-            raise DecodeError("no frame can be decoded", where=self.path) from None
-        if self._timed and begin_s > 2 * _SEEK_MARGINS_S[0]:
-            self.gaps.clear()
-            for margin_s in _SEEK_MARGINS_S:
-                entered = self._enter(begin_s, margin_s)
-                if entered is not None:
-                    yield entered[0]
-                    yield from entered[1]
-                    return
-            self._container.seek(self._pts(0.0), stream=self._stream)
-            yield from self._decoded()
-            return
-        yield first
-        yield from frames
-
-    def keys(self, every_s: float | None) -> Iterator[tuple[float, VideoFrame]]:
-        """Keyframes, the first at or after each multiple of `every_s`; the file is entered anew for distant ones."""
-        due_s, sought_s = -_EPSILON_S, 0.0
-        frames: Iterator[tuple[float, VideoFrame]] | None = self._decoded()
-        while frames is not None:
-            again = None
-            for time_s, frame in frames:
-                if time_s >= due_s - _EPSILON_S:
-                    yield time_s, frame
-                    due_s = (math.floor(time_s / every_s + _EPSILON_S) + 1) * every_s if every_s else time_s
-                if self._timed and due_s > max(time_s + _WORTH_A_SEEK_S, sought_s):
-                    sought_s = due_s
-                    again = self._entered_at(due_s)
-                    break
-            frames = again
-
-    def _entered_at(self, time_s: float) -> Iterator[tuple[float, VideoFrame]]:
-        """Frames from a keyframe before a time, or from where the container stands if it cannot be entered there."""
-        with suppress(av.FFmpegError):
-            self._container.seek(self._pts(time_s), stream=self._stream)
-        return self._decoded(time_s)
-
-    def _enter(
-        self, begin_s: float, margin_s: float
-    ) -> tuple[tuple[float, VideoFrame], Iterator[tuple[float, VideoFrame]]] | None:
-        """The first frame after a seek and those that follow; None where the seek led past the wanted time."""
-        if begin_s <= margin_s:
-            return None
-        try:
-            self._container.seek(self._pts(begin_s - margin_s), stream=self._stream)
-        except av.FFmpegError:
-            return None
-        frames = self._decoded(begin_s - margin_s)
-        first = next(frames, None)
-        if first is None or first[0] > begin_s + _EPSILON_S:
-            self.gaps.clear()
-            return None
-        return first, frames
-
-    def _pts(self, time_s: float) -> int:
-        return (self.zero or 0) + int(time_s / self.tick_s)
-
-    def _decoded(self, at_s: float = 0.0) -> Iterator[tuple[float, VideoFrame]]:
-        """Good frames from where the container stands; those whose time does not advance are not shown by players."""
-        self._enter_at(at_s)
-        numerator, denominator = self.tick_s.numerator, self.tick_s.denominator
-        length_s = float(self.tick_s) if self.lengths_are_ticks else 0.0
-        for packet in chain(packets_of(self._container, self._stream, self._demuxer_failed), (None,)):
-            for frame in self._pictures(packet):
-                tick = self._tick_of(frame)
-                if self.zero is None:
-                    self.zero = tick
-                time_s = (tick - self.zero) * numerator / denominator
-                if time_s <= self._last_s:
-                    continue
-                if (frame.is_corrupt or self._broken) and not self._is_good(frame, tick):
-                    self._lose(time_s)
-                    continue
-                if self._lost_from_s is not None and self._lost_from_s < time_s:
-                    self.gaps.append(Gap(self._lost_from_s, time_s, "damaged"))
-                    self._lost_from_s = None
-                elif self._last_s >= 0:
-                    self._interval_s = time_s - self._last_s
-                self._last_s = time_s
-                self._last_end_s = time_s + (frame.duration * length_s or self._interval_s)
-                yield time_s, frame
-        self._end()
-
-    def _pictures(self, packet: Packet | None) -> list[VideoFrame]:
-        """What the decoder gives for a packet; nothing where it fails."""
-        if packet is not None and self._keys_only and not packet.is_keyframe:
-            return []
-        if packet is not None:
-            self._sent.append(packet.pts)
-            if self._chunked and packet.dts is not None:
-                self._due.append(packet.dts)
-            if packet.is_corrupt:
-                self._fail(packet)
-        try:
-            return self._stream.codec_context.decode(packet)
-        except av.FFmpegError:
-            if packet is not None:
-                self._fail(packet)
-                if self._chunked and self._due:
-                    self._due.pop()
-            return []
-
-    def _demuxer_failed(self) -> None:
-        self._break(None)
-        self._lose(self._last_end_s)
-
-    def _fail(self, packet: Packet) -> None:
-        """A packet that does not decode: what refers to it is broken."""
-        tick = self.tick_of_packet(packet)
-        self._break(tick)
-        if tick is None or self.zero is None:
-            self._lose(self._last_end_s)
-        else:
-            self._lose(float((tick - self.zero) * self.tick_s))
-
-    def _break(self, tick: int | None) -> None:
-        """From now on only a clean keyframe later than `tick` is good, and what was sent before it."""
-        sent = list(self._sent)
-        before = sent[: sent.index(tick)] if tick in sent else []
-        self._intact = frozenset(before) & self._intact if self._broken else frozenset(before)
-        self._broken_tick = tick if not self._broken or tick is None else max(tick, self._broken_tick or tick)
-        self._broken = True
-
-    def _lose(self, time_s: float) -> None:
-        """Notes that a frame due at this time is lost."""
-        if time_s < -_EPSILON_S:
-            return
-        earliest_s = self._last_end_s if time_s <= self._last_s else time_s
-        self._lost_from_s = earliest_s if self._lost_from_s is None else min(self._lost_from_s, earliest_s)
-        self._lost_to_s = max(self._lost_to_s, earliest_s + self._interval_s)
-
-    def _is_good(self, frame: VideoFrame, tick: int) -> bool:
-        """Whether a frame that is flagged, or comes when references are missing, can be shown all the same."""
-        if frame.is_corrupt:
-            self._break(tick)
-            return False
-        if frame.pts in self._intact and self._timed:
-            return True
-        if frame.key_frame and (self._broken_tick is None or tick > self._broken_tick):
-            self._broken, self._broken_tick, self._intact = False, None, frozenset()
-            return True
-        return False
-
-    def tick_of_packet(self, packet: Packet, number: int | None = None) -> int | None:
-        """When a packet's picture is due: where the container has no times, by its number; None where nobody knows.
-
-        In AVI these are the times of the pictures taken together: packets come in the order of decoding.
-        """
-        return packet.dts if self._chunked else packet.pts if self._timed else number
-
-    def _tick_of(self, frame: VideoFrame) -> int:
-        if self._chunked:
-            if self._broken:  # chunks that gave no picture: the decoder holds back no more than this
-                while len(self._due) > self._stream.codec_context.reorder_depth + 1:
-                    self._due.popleft()
-            return self._due.popleft() if self._due else self._pts(self._last_s) + 1
-        if self._timed and frame.pts is not None:
-            return frame.pts
-        if self.zero is None:
-            return 0
-        return self._pts(max(self._last_s, 0.0) + self._interval_s + _EPSILON_S)
-
-    def _end(self) -> None:
-        """Notes what is missing at the end of the file."""
-        if self.zero is None:
-            return
-        zero_s = float(self.zero * self.tick_s) if self._timed else 0.0
-        is_lost = self._lost_from_s is not None
-        end_s = zero_s + self._last_end_s
-        missing_s = missing_at_end(self.path, self._container, self._stream, end_s, damaged=is_lost)
-        if is_lost or missing_s is not None:
-            start_s = self._last_end_s if self._lost_from_s is None else self._lost_from_s
-            end_s = max(start_s, self._lost_to_s, self._last_end_s + (missing_s or 0.0))
-            self.gaps.append(Gap(start_s, end_s, "damaged" if missing_s is None else "cut short"))
-            self._lost_from_s = None

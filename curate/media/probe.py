@@ -16,8 +16,11 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from curate.errors import DecodeError
-from curate.media.container import nominal_rate, open_video, rotation_of, shown_size
-from curate.media.frames import Walk, packets_of
+from curate.media.container import nominal_rate, open_video, shown_size
+from curate.media.packets import packets_of
+from curate.media.picture import rotation_of
+from curate.media.walk import Walk
+from curate.specs.analysis import Limits
 
 _JITTER_S = 0.0015
 """Intervals this close to the median are one rate: containers that count milliseconds round by up to one."""
@@ -51,22 +54,27 @@ class _Timeline:
     tick_s: Fraction
 
 
-def probe(path: Path | str) -> VideoInfo:
+def probe(path: Path | str, limits: Limits = Limits()) -> VideoInfo:  # noqa: B008 - frozen
     """Reads a file's technical data.
 
     Width and height are as shown: rotated, in square pixels. rotation_deg is clockwise, as a player turns the picture.
 
     Raises:
-        DecodeError: the file is empty, is no video, no frame of it decodes, or its times do not advance.
+        DecodeError: the file is empty, is no video, no frame of it decodes, its times do not advance, or it is
+            larger or longer than the limits.
     """
     path = Path(path)
-    with open_video(path) as (container, stream):
+    with open_video(path, limits) as (container, stream):
         walk = Walk(container, stream, path)
-        _, first = next(walk.frames_from(0.0))
+        _, first, _ = next(walk.frames_from(0.0))
         width, height = shown_size(stream, first)
-    with open_video(path) as (container, stream):
+    with open_video(path, limits) as (container, stream):
         timeline = _read_timeline(container, stream, walk, path)
         duration_s = float((timeline.end_pts - int(timeline.pts[0])) * timeline.tick_s)
+        if duration_s > limits.max_duration_s:
+            raise DecodeError(
+                f"{duration_s:.0f} s are more than limits.max_duration_s ({limits.max_duration_s:g})", where=path
+            )
         return VideoInfo(
             container=container.format.name.split(",")[0],
             codec=stream.codec_context.name,
@@ -86,10 +94,11 @@ def probe(path: Path | str) -> VideoInfo:
 
 def _read_timeline(container: InputContainer, stream: VideoStream, walk: Walk, path: Path) -> _Timeline:
     """One pass over the packets: 8 bytes for each, 40 MB for a day at 60 frames/s."""
-    ticks, shown, last_tick, last_length = array("q"), 0, -1, 0
+    zero = walk.origin.tick if walk.origin else 0
+    ticks, shown, last_tick, last_length = array("q"), 0, zero, 0
     for packet in packets_of(container, stream):
         tick = walk.tick_of_packet(packet, shown)
-        if tick is None or tick < (walk.zero or 0) or packet.is_discard:
+        if tick is None or tick < zero or packet.is_discard:
             continue
         shown += 1
         ticks.append(tick)
@@ -99,7 +108,7 @@ def _read_timeline(container: InputContainer, stream: VideoStream, walk: Walk, p
     if 2 * len(pts) < shown:
         raise DecodeError(f"timestamps do not advance: {shown} frames share {len(pts)} times", where=path)
     if not len(pts):
-        pts = np.array([walk.zero or 0])
+        pts = np.array([zero])
     usual = _median_low(np.diff(pts)) or max(round(1 / nominal_rate(stream) / walk.tick_s), 1)
     length = last_length if walk.lengths_are_ticks else 0
     return _Timeline(pts, int(pts[-1]) + (length if length > 0 else usual), walk.tick_s)

@@ -8,7 +8,9 @@ from curate.specs.read import Spec
 
 
 class Shots(Spec):
-    detector: Literal["adaptive"] = "adaptive"
+    detector: Literal["blend", "transnet", "adaptive", "content"] = Field(
+        default="blend", description="How shots are found; curate/analyze/shots.py says what each is good for."
+    )
     threshold: float | None = Field(
         default=None, gt=0, description="Above which a frame is a cut, in the detector's own unit; its own default."
     )
@@ -44,7 +46,14 @@ class Duplicates(Spec):
 
 class Triage(Spec):
     keyframes: int = Field(default=64, gt=0, description="Most keyframes kept of a video, spread over it.")
-    copy_from: float = Field(default=0.9, gt=0, le=1, description="Agreement of keyframes from which a video is a copy.")
+    copy_from: float = Field(default=0.95, gt=0, le=1, description="Agreement of keyframes that makes a copy.")
+
+
+class Limits(Spec):
+    """What no footage exceeds, and what a file that was made to exhaust a machine does. 8K and a day are within."""
+
+    max_pixels: int = Field(default=1 << 26, gt=0, description="Width times height of a frame.")
+    max_duration_s: float = Field(default=100_000.0, gt=0)
 
 
 class Engine(Spec):
@@ -62,4 +71,5 @@ class Analysis(Spec):
     embedding: Embedding = Embedding()
     duplicates: Duplicates = Duplicates()
     triage: Triage = Triage()
+    limits: Limits = Limits()
     engine: Engine = Engine()

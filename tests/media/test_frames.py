@@ -8,7 +8,7 @@ import pytest
 
 from curate.errors import DecodeError
 from curate.media.decode import Branch, decode, keyframes
-from curate.media.frames import Gap, what_is_lost
+from curate.media.gaps import Gap, what_is_lost
 from tests.media.conftest import Maker, number_of
 
 SMALL = {"small": Branch(64, 36)}
@@ -19,7 +19,7 @@ def numbered(path: Path, gaps: list[Gap] | None = None, **span: float) -> list[t
     return [(frame.time_s, number_of(frame.image)) for frame in decode(path, SMALL, gaps=gaps, **span)]
 
 
-@pytest.fixture(params=["video.mp4", "video.mkv", "video.ts", "video.avi"])
+@pytest.fixture(params=["video.mp4", "video.mkv", "video.ts", "video.flv", "video.avi"])
 def damaged(request: pytest.FixtureRequest, make_video: Maker) -> Path:
     """Six seconds, a keyframe each second, spoilt a little from 45 to 55% of its bytes."""
     options = {"movflags": "+faststart"} if request.param.endswith("mp4") else {}
