@@ -94,6 +94,12 @@ def check() -> None:
 @app.command()
 def collect(
     sources: Annotated[list[str] | None, typer.Argument(help="Source ids; all where not given.")] = None,
+    capability: Annotated[
+        str | None, typer.Option("--for", help="Analyse first what looks most like this capability.")
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option("--budget", help="With --for: hours of footage to analyse in this run.")
+    ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed files again.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -101,19 +107,26 @@ def collect(
     from curate.analyze.collect import collect as run_collect
     from curate.console import bars, show
     from curate.dedupe.duplicates import find_duplicates
+    from curate.targets.aim import aim, aim_summary
     from curate.targets.score import score
 
+    if budget is not None and capability is None:
+        raise InputError("--budget without --for", fix="Say with --for which capability the hours are for")
     workspace = _workspace()
+    order = aim(workspace, capability, budget) if capability else None
     with bars() as progress:
-        collected = run_collect(workspace, sources, retry_failed=retry_failed, progress=progress)
+        collected = run_collect(workspace, sources, order=order, retry_failed=retry_failed, progress=progress)
         deduplicated = find_duplicates(workspace, progress=progress)
         scored = score(workspace, progress=progress)
+    parts: dict[str, Any] = {"collect": collected, "dedupe": deduplicated, "score": scored}
+    if capability:
+        parts["aim"] = aim_summary(workspace, capability, collected.run_id)
     if as_json:
-        parts = {"collect": asdict(collected), "dedupe": asdict(deduplicated), "score": asdict(scored)}
-        show(parts, as_json=True)
+        show({name: asdict(part) for name, part in parts.items()}, as_json=True)
     else:
-        for title, part in (("collected", collected), ("duplicates", deduplicated), ("scored", scored)):
-            print(title)
+        titles = {"collect": "collected", "dedupe": "duplicates", "score": "scored", "aim": f"aimed at {capability}"}
+        for name, part in parts.items():
+            print(titles[name])
             show(part)
     if collected.failed:
         print(f"{collected.failed} files failed: `curate outcomes --outcome failed` says why", file=sys.stderr)

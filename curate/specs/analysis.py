@@ -59,7 +59,11 @@ class Limits(Spec):
 class Engine(Spec):
     kind: Literal["local", "ray"] = "local"
     workers: int | None = Field(default=None, gt=0, description="Processes; all cores where not given.")
-    timeout_s: float = Field(default=1800, gt=0, description="An item that takes longer is failed.")
+    timeout_s: float = Field(default=14400, gt=0, description="A video that takes longer is failed.")
+    frame_timeout_s: float = Field(default=60, gt=0, description="A video that gives no frame for longer is failed.")
+    memory_mb: float = Field(
+        default=2048, gt=0, description="A video that takes more is failed; one worker's, without its model."
+    )
     address: str | None = Field(default=None, description="Ray cluster; a local one where not given.")
 
 

@@ -1,0 +1,129 @@
+"""A first look at a video: its keyframes alone, embedded, for a small share of what analysing it costs.
+
+A decoder that skips all but keyframes (`skip_frame nokey`) touches one frame in fifty or more, and they stand at cuts
+and every few seconds. That is enough to say what a video is about, whether it is known already, and which of many to
+analyse first; it finds no shot and no clip. A look is kept by content and model like any other work, and a long video
+costs no more memory than a short one: of its keyframes at most `triage.keyframes` are kept, spread evenly.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import polars as pl
+
+from curate import engine
+from curate.analyze.embed import load_embedder, model_id
+from curate.analyze.files import SourceFile
+from curate.catalog import Catalog
+from curate.identity import work_key
+from curate.media.decode import keyframes
+from curate.media.probe import probe
+from curate.progress import Progress, silent
+from curate.specs import Analysis
+from curate.vectors import pack, unpack
+
+VERSION = 1
+
+_COMMIT_S = 5.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the keyframes of a video show: `times_s` float64 [n], `vectors` float32 [n, dim] of unit norm."""
+
+    duration_s: float
+    times_s: np.ndarray
+    vectors: np.ndarray
+
+
+def triage(
+    catalog: Catalog, files: Sequence[SourceFile], analysis: Analysis, run_id: str, progress: Progress = silent
+) -> dict[str, Look]:
+    """A look at each video, by video_id; one that cannot be had is left out, and analysing the file will say why.
+
+    Looks are kept in the table `triage`; a video is looked at once under each model and number of keyframes.
+    """
+    wanted = {file.video_id: file for file in files}
+    keys = {video_id: _work_key(video_id, analysis) for video_id in wanted}
+    known = catalog.scan("triage").filter(pl.col("work_key").is_in(list(keys.values()))).collect()
+    looks = {
+        row["video_id"]: Look(row["duration_s"], np.array(row["times_s"]), unpack(row["vectors"], len(row["times_s"])))
+        for row in known.iter_rows(named=True)
+    }
+    missing = [file for video_id, file in wanted.items() if video_id not in looks]
+    rows: list[dict] = []
+    committed = time.monotonic()
+    try:
+        for done, result in enumerate(engine.run(partial(_look_at, analysis=analysis), missing, analysis.engine), 1):
+            if isinstance(result, engine.Success):
+                video_id = result.item.video_id
+                looks[video_id] = result.value
+                rows.append(_row(video_id, keys[video_id], analysis, result.value))
+            if time.monotonic() - committed > _COMMIT_S:
+                catalog.write("triage", rows, run_id=run_id)
+                rows.clear()
+                committed = time.monotonic()
+            progress("triaged", done, len(missing))
+    finally:
+        catalog.write("triage", rows, run_id=run_id)
+    return looks
+
+
+def look_at(path: Path | str, analysis: Analysis) -> Look:
+    """Decodes and embeds the keyframes of one video.
+
+    Raises:
+        DecodeError: it cannot be opened, or has no keyframe that decodes.
+    """
+    embedder = load_embedder(analysis.embedding)
+    info = probe(path)
+    branch = embedder.branch(info.width, info.height)
+    frames = spread(keyframes(path, branch), analysis.triage.keyframes)
+    vectors = [
+        embedder.images(np.stack([frame.image for frame in frames[at : at + analysis.embedding.batch]]))
+        for at in range(0, len(frames), analysis.embedding.batch)
+    ]
+    return Look(info.duration_s, np.array([frame.time_s for frame in frames]), np.concatenate(vectors))
+
+
+def _look_at(file: SourceFile, analysis: Analysis) -> Look:
+    return look_at(file.path, analysis)
+
+
+def spread(items: Iterable[T], most: int) -> list[T]:
+    """At most `most` of them, evenly spaced from the first on, and at least half as many where there are so many.
+
+    Needs no count beforehand: each time too many are held, every second one goes, and so does every second one after.
+    """
+    kept: list[T] = []
+    step = 1
+    for number, item in enumerate(items):
+        if number % step:
+            continue
+        kept.append(item)
+        if len(kept) > most:
+            del kept[1::2]
+            step *= 2
+    return kept
+
+
+def _row(video_id: str, key: str, analysis: Analysis, look: Look) -> dict:
+    return {
+        "video_id": video_id,
+        "model_id": model_id(analysis.embedding),
+        "duration_s": look.duration_s,
+        "times_s": look.times_s.tolist(),
+        "vectors": pack(look.vectors),
+        "work_key": key,
+    }
+
+
+def _work_key(video_id: str, analysis: Analysis) -> str:
+    return work_key("triage", VERSION, video_id, analysis.triage.keyframes, model_id(analysis.embedding))
