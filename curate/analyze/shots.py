@@ -65,10 +65,20 @@ class ShotDetector(Protocol):
 
 
 def make_detector(spec: Shots) -> ShotDetector:
-    """The detector that the config names."""
-    from curate.analyze.shots_scenedetect import Adaptive
+    """The detector that the config names. What a detector needs is imported when it is asked for."""
+    match spec.detector:
+        case "blend":
+            from curate.analyze.shots_blend import Blend
 
-    return Adaptive(spec.threshold)
+            return Blend(spec.threshold)
+        case "transnet":
+            from curate.analyze.shots_transnet import TransNet
+
+            return TransNet(spec.threshold)
+        case name:
+            from curate.analyze.shots_scenedetect import SceneDetect
+
+            return SceneDetect(name, spec.threshold)
 
 
 def picture_size(width: int, height: int) -> tuple[int, int]:

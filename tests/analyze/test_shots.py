@@ -1,9 +1,12 @@
 """Cuts from frames and times alone, and shots and clips from cuts."""
 
 import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,28 +16,113 @@ from curate.specs.analysis import Clips, Shots
 
 
 def scene(number: int, shift: int) -> np.ndarray:
-    """A picture of one scene: blocks of its own colours, moving a little."""
-    blocks = np.random.default_rng(number).integers(0, 256, (6, 10, 3), dtype=np.uint8)
-    return np.roll(blocks.repeat(9, axis=0).repeat(9, axis=1), shift, axis=1)
+    """A picture of one scene, uint8 BGR [54, 90, 3]: soft patches of its own colours, moved sideways by some pixels."""
+    patches = np.random.default_rng(number).integers(0, 256, (6, 10, 3), dtype=np.uint8)
+    return np.roll(cv2.resize(patches, (90, 54), interpolation=cv2.INTER_CUBIC), shift, axis=1)
 
 
-def test_a_cut_is_the_time_of_the_first_frame_of_the_later_shot() -> None:
-    detector = make_detector(Shots())
+def found_by(spec: Shots, frames: Iterable[tuple[float, np.ndarray]]) -> list[Transition]:
+    detector = make_detector(spec)
+    for time_s, image in frames:
+        detector.process(time_s, image)
+    return detector.finish()
+
+
+def at_25_fps(images: Iterable[np.ndarray]) -> list[tuple[float, np.ndarray]]:
+    return [(index / 25, image) for index, image in enumerate(images)]
+
+
+def mixed(share: float, shift: int) -> np.ndarray:
+    """Two scenes, both in motion, the second one weighing `share`."""
+    return (scene(0, shift) * (1 - share) + scene(1, shift) * share).astype(np.uint8)
+
+
+@pytest.mark.parametrize("detector", ["blend", "adaptive", "content"])
+def test_a_cut_is_the_time_of_the_first_frame_of_the_later_shot(detector: str) -> None:
     rng = np.random.default_rng(0)
-    times = np.cumsum(rng.uniform(0.01, 0.2, 90))  # variable rate
-    for index, time_s in enumerate(times):
-        detector.process(float(time_s), scene(index // 30, index))
-    cuts = detector.finish()
-    assert [cut.start_s for cut in cuts] == [times[30], times[60]]
-    assert all(cut.strength > 13 for cut in cuts)
+    times = np.cumsum(rng.uniform(0.01, 0.2, 90)).tolist()  # variable rate
+    found = found_by(
+        Shots(detector=detector), [(time_s, scene(at // 30, int(2 * time_s))) for at, time_s in enumerate(times)]
+    )
+    assert [(each.kind, each.start_s, each.end_s) for each in found] == [
+        ("cut", times[30], times[30]),
+        ("cut", times[60], times[60]),
+    ]
+    assert all(each.strength > 0 for each in found)
 
 
-def test_a_slow_change_is_no_cut() -> None:
-    detector = make_detector(Shots())
-    for index in range(60):
-        mixed = scene(0, 0) * (1 - index / 60) + scene(1, 0) * (index / 60)
-        detector.process(index / 30, mixed.astype(np.uint8))
-    assert detector.finish() == []
+@pytest.mark.parametrize("length", [2, 5, 12, 25, 50])
+def test_a_dissolve_is_found_with_its_extent(length: int) -> None:
+    shares = np.clip((np.arange(120) - 30) / length, 0, 1)
+    found = found_by(Shots(), at_25_fps(mixed(share, at // 8) for at, share in enumerate(shares)))
+    assert [each.kind for each in found] == ["gradual"]
+    to_within_s = max(1, length / 10) / 25 + 1e-9
+    assert abs(found[0].start_s - 30 / 25) <= to_within_s
+    assert abs(found[0].end_s - (30 + length) / 25) <= to_within_s
+
+
+@pytest.mark.parametrize("hold", [0, 10])
+def test_a_fade_out_and_in_is_one_transition(hold: int) -> None:
+    light = np.concatenate([np.ones(30), np.linspace(1, 0, 11), np.zeros(hold), np.linspace(0, 1, 11), np.ones(30)])
+    images = [(scene(at > 40 + hold / 2, at // 8) * share).astype(np.uint8) for at, share in enumerate(light)]
+    (found,) = found_by(Shots(), at_25_fps(images))
+    assert found.kind == "gradual"
+    assert abs(found.start_s - 30 / 25) <= 1 / 25 + 1e-9
+    assert abs(found.end_s - (51 + hold) / 25) <= 1 / 25 + 1e-9
+
+
+def test_a_flash_is_no_cut() -> None:
+    images = [scene(0, at // 8) for at in range(60)]
+    for at in (30, 31, 32):
+        images[at] = np.maximum(images[at], 230)
+    assert found_by(Shots(), at_25_fps(images)) == []
+
+
+def test_fast_motion_and_camera_shake_are_no_transition() -> None:
+    rng = np.random.default_rng(1)
+    pan = [scene(0, 4 * at) for at in range(60)]
+    shake = [np.roll(scene(1, 0), rng.integers(-6, 7, 2), axis=(0, 1)) for _ in range(60)]
+    assert found_by(Shots(), at_25_fps(pan)) == []
+    assert found_by(Shots(), at_25_fps(shake)) == []
+
+
+def test_a_caption_or_an_inset_that_appears_is_no_cut() -> None:
+    images = [scene(0, at // 8) for at in range(60)]
+    for image in images[30:]:
+        image[45:, :] = 255
+        image[:24, 70:] = scene(2, 0)[:24, 70:]
+    assert found_by(Shots(), at_25_fps(images)) == []
+
+
+def test_frames_beyond_the_buffer_change_nothing() -> None:
+    """Each transition of a long video is found once, with the extent that it has in a short one."""
+
+    def images(offset: int, frames: int) -> Iterator[np.ndarray]:
+        for at in range(offset, offset + frames):
+            number, place = divmod(at, 100)
+            share = min(max((place - 80) / 20, 0), 1) if number % 2 else float(place >= 99)
+            yield (scene(number, 0) * (1 - share) + scene(number + 1, 0) * share).astype(np.uint8)
+
+    found = found_by(Shots(), at_25_fps(images(0, 1900)))
+    assert [(each.kind, round(25 * each.start_s), round(25 * each.end_s)) for each in found] == [
+        ("gradual", 100 * number + 80, 100 * number + 100)
+        if number % 2
+        else ("cut", 100 * number + 99, 100 * number + 99)
+        for number in range(19)
+    ]
+
+
+def test_a_portrait_picture_is_judged_like_a_landscape_one() -> None:
+    images = [scene(at >= 30, at // 8) for at in range(60)]
+    landscape = found_by(Shots(), at_25_fps(images))
+    portrait = found_by(Shots(), at_25_fps(np.ascontiguousarray(image.swapaxes(0, 1)) for image in images))
+    assert [each.start_s for each in portrait] == [each.start_s for each in landscape] == [30 / 25]
+
+
+@pytest.mark.parametrize("frames", [0, 1, 2, 9])
+@pytest.mark.parametrize("detector", ["blend", "adaptive", "content", "transnet"])
+def test_a_few_equal_frames_hold_no_transition(detector: str, frames: int) -> None:
+    assert found_by(Shots(detector=detector), at_25_fps([scene(0, 0)] * frames)) == []
 
 
 def cut(time_s: float, strength: float = 1.0) -> Transition:
