@@ -20,7 +20,7 @@ clip's time.
 - static_border: share of the area at the edges in which no pixel changes by more than 2% from one look to the next,
   while the inside does. Bars, frames and channel graphics, and also what a still camera shows around a small movement.
   0 where nothing changes. Null where the clip has fewer than two looks.
-- loudness_lufs, silence: curate/media/sound.py. Null where there is no sound or it cannot be read.
+- loudness_lufs, silence: curate/media/loudness.py. Null where there is no sound or it cannot be read.
 
 One core takes 12 microseconds for each frame and 0.25 ms for each look.
 """
@@ -34,7 +34,7 @@ import numpy as np
 from curate.analyze.clips import Span
 from curate.analyze.signals_borders import EMPTY, Box, changed_box, content_box, share_outside
 from curate.analyze.signals_movement import movement
-from curate.media.sound import Loudness
+from curate.media.loudness import Loudness
 
 _MOTION_STEP_S = 1 / 25
 _LOOK_EVERY_S, _FLOW_EVERY_S = 0.25, 0.5

@@ -22,8 +22,8 @@ from curate.errors import DecodeError
 from curate.media.decode import Branch, decode, picture
 from curate.media.frames import shown_frames
 from curate.media.gaps import Gap
+from curate.media.loudness import measure_loudness
 from curate.media.probe import VideoInfo, probe
-from curate.media.sound import measure_loudness
 from curate.media.thumbnail import Strip, Thumbnails
 from curate.specs.analysis import Analysis
 from curate.vectors import pack, unit

@@ -15,7 +15,6 @@ from pathlib import Path
 import av
 import av.filter
 import numpy as np
-from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import Flags, OutputContainer
 from av.video.frame import VideoFrame
@@ -26,6 +25,7 @@ from curate.media.container import open_video
 from curate.media.frames import shown_frames
 from curate.media.picture import rotation_of
 from curate.media.probe import VideoInfo, probe
+from curate.media.sound import read_sound
 
 DETERMINISTIC_X264 = {"threads": "1", "x264-params": "mbtree=0"}
 """Same pictures, same bytes. Macroblock trees depend on where x264's buffers lie: 2 of 6 encodes differed."""
@@ -38,8 +38,6 @@ _AUDIO_RATES_HZ = (22_050, 24_000, 32_000, 44_100, 48_000)
 _AAC_FRAME = 1024
 _TICK_S = 0.001
 """Containers that count milliseconds put frames this much beside their rate; a picture due so soon is shown now."""
-_JITTER_S = 0.002
-"""Timestamps of sound in millisecond containers are rounded; a gap or overlap this small is none."""
 _TRANSPOSE = {90: ("transpose", "clock"), 180: ("rotate", "PI"), 270: ("transpose", "cclock")}
 
 
@@ -193,53 +191,15 @@ class _Sound:
 
     def blocks(self) -> Iterator[av.AudioFrame]:
         """Blocks in the file's own timing: gaps are silence, what lies outside the span is left out."""
-        channels = 1 if self.layout == "mono" else 2
-        rest: np.ndarray = np.zeros((channels, 0), np.float32)
+        rest: np.ndarray = np.zeros((1 if self.layout == "mono" else 2, 0), np.float32)
         written = 0
-        for piece in self._pieces(channels):
+        for piece in read_sound(self.path, self.offset_s, self.samples, self.rate_hz, self.layout):
             rest = np.concatenate([rest, piece], axis=1)
             while rest.shape[1] >= _AAC_FRAME:
                 yield self._block(rest[:, :_AAC_FRAME], written)
                 rest, written = rest[:, _AAC_FRAME:], written + _AAC_FRAME
         if rest.shape[1]:
             yield self._block(rest, written)
-
-    def _pieces(self, channels: int) -> Iterator[np.ndarray]:
-        position = 0
-        for start, samples in self._decoded():
-            if abs(start - position) < _JITTER_S * self.rate_hz:
-                start = position
-            if start > position:
-                gap = min(start, self.samples) - position
-                for begin in range(0, gap, self.rate_hz):
-                    yield np.zeros((channels, min(self.rate_hz, gap - begin)), np.float32)
-                position += gap
-            piece = samples[:, max(position - start, 0) : max(self.samples - start, 0)]
-            if piece.shape[1]:
-                yield piece
-                position += piece.shape[1]
-            if position >= self.samples:
-                return
-        if position < self.samples:
-            yield np.zeros((channels, self.samples - position), np.float32)
-
-    def _decoded(self) -> Iterator[tuple[int, np.ndarray]]:
-        """(first sample, float32 [channels, samples]), counted from the span's start."""
-        resampler = AudioResampler(format="fltp", layout=self.layout, rate=self.rate_hz)
-        with open_video(self.path) as (container, _):
-            stream = container.streams.audio[0]
-            if self.offset_s > 1:
-                container.seek(int((self.offset_s - 1) * av.time_base))
-            for frame in container.decode(stream):
-                if frame.pts is not None:
-                    yield from self._placed(resampler.resample(frame))
-            yield from self._placed(resampler.resample(None))
-
-    def _placed(self, frames: list[av.AudioFrame]) -> Iterator[tuple[int, np.ndarray]]:
-        for frame in frames:
-            if frame.pts is not None and frame.time_base is not None:
-                start_s = float(frame.pts * frame.time_base) - self.offset_s
-                yield round(start_s * self.rate_hz), frame.to_ndarray()
 
     def _block(self, samples: np.ndarray, position: int) -> av.AudioFrame:
         block = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=self.layout)

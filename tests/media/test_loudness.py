@@ -9,8 +9,8 @@ import av.filter
 import numpy as np
 import pytest
 
+from curate.media.loudness import FLOOR_LUFS, Loudness, measure_loudness
 from curate.media.probe import VideoInfo, probe
-from curate.media.sound import FLOOR_LUFS, Loudness, measure_loudness
 
 SECONDS = 4.0
 
