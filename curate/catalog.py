@@ -25,6 +25,13 @@ SEGMENT = pl.Struct({"start_s": pl.Float64, "end_s": pl.Float64, "fields": pl.St
 """A labelled or predicted segment: source seconds, and its typed fields as a JSON object."""
 
 
+FOUND = pl.Struct({
+    "start_s": pl.Float64, "end_s": pl.Float64, "text": pl.String,
+    "left": pl.Float32, "top": pl.Float32, "width": pl.Float32, "height": pl.Float32,
+})  # fmt: skip
+"""A line of text with its box in shares of the picture, or a span of speech, or a sentence; in source seconds."""
+
+
 @dataclass(frozen=True)
 class Table:
     """A table's columns and the columns that identify a row."""
@@ -105,6 +112,18 @@ TABLES: dict[str, Table] = {
             "static_border": pl.Float32,
             "loudness_lufs": pl.Float32,
             "silence": pl.Float32,
+        },
+    ),
+    # Costly signals of the clips that somebody asked them of: text, speech, transcript.
+    "measures": Table(
+        key=("clip_id", "signal"),
+        columns={
+            "clip_id": pl.String,
+            "signal": pl.String,
+            "share": pl.Float32,  # of the area, or of the time
+            "text": pl.String,
+            "found": pl.List(FOUND),
+            "problem": pl.String,  # why there is no value
         },
     ),
     "embeddings": Table(

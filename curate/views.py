@@ -4,14 +4,21 @@ import polars as pl
 
 from curate.catalog import Catalog
 
+MEASURED: dict[str, dict[str, str]] = {
+    "speech": {"speech_share": "share"},
+    "text": {"text_share": "share", "on_screen_text": "text"},
+    "transcript": {"transcript": "text"},
+}
+"""The costly signals, cheapest first: the columns of `clips` that each gives, and where `measures` keeps them."""
+
 
 def clips(catalog: Catalog) -> pl.LazyFrame:
     """Clips of the latest analysis of each video, with the video's metadata.
 
     A clip made under parameters that have changed since stays in the table, but is not shown here.
 
-    Columns: those of `clips`, `duration_s`, and of its video `source`, `path`, `licence`, `width`, `height`, `fps`,
-    `has_audio`, `bitrate_bps`, `video_duration_s`.
+    Columns: those of `clips`, `duration_s`, of its video `source`, `path`, `licence`, `width`, `height`, `fps`,
+    `has_audio`, `bitrate_bps`, `video_duration_s`, and the costly signals of `MEASURED`, null where not measured.
     """
     current = (
         catalog.scan("outcomes")
@@ -28,7 +35,18 @@ def clips(catalog: Catalog) -> pl.LazyFrame:
         .join(current, on=["video_id", "work_key"], how="semi")
         .with_columns(duration_s=pl.col("end_s") - pl.col("start_s"))
         .join(videos, on="video_id")
+        .join(measured(catalog), on="clip_id", how="left")
         .sort("video_id", "start_s")
+    )
+
+
+def measured(catalog: Catalog) -> pl.LazyFrame:
+    """clip_id and the columns of `MEASURED`: a row for each clip of which a costly signal is known."""
+    rows = catalog.scan("measures").filter(pl.col("problem").is_null())
+    return rows.group_by("clip_id").agg(
+        pl.col(value).filter(pl.col("signal") == signal).first().alias(name)
+        for signal, columns in MEASURED.items()
+        for name, value in columns.items()
     )
 
 

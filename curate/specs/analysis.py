@@ -39,6 +39,17 @@ class Embedding(Spec):
     device: str = Field(default="auto", description="auto, cpu or cuda.")
 
 
+class Signals(Spec):
+    """Costly signals, measured where a condition needs them."""
+
+    text_every_s: float = Field(default=2.0, gt=0, description="On-screen text is read in one picture of each so long.")
+    text_px: int = Field(default=640, ge=96, le=2000, description="Longer side of those pictures, at most.")
+    whisper: str | None = Field(
+        default=None, description="Directory of a faster-whisper (CTranslate2) model, for `transcript`."
+    )
+    language: str | None = Field(default=None, description="Of transcripts, as en; found out where not given.")
+
+
 class Duplicates(Spec):
     near: float = Field(default=0.85, gt=0, le=1, description="Cosine from which two clips are compared in pixels.")
     neighbours: int = Field(default=32, gt=0, description="Nearest clips looked at for each clip.")
@@ -73,6 +84,7 @@ class Analysis(Spec):
     shots: Shots = Shots()
     clips: Clips = Clips()
     embedding: Embedding = Embedding()
+    signals: Signals = Signals()
     duplicates: Duplicates = Duplicates()
     triage: Triage = Triage()
     limits: Limits = Limits()
