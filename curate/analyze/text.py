@@ -21,7 +21,8 @@ from curate.analyze.clips import Span
 from curate.media.decode import Branch, decode, picture
 from curate.media.frames import shown_frames
 
-_MIN_SCORE = 0.6
+_MIN_SCORE, _MIN_CHARACTERS = 0.6, 2
+"""Below these a line does not count: rings, crosses and windows are read as O, 大 and 田."""
 _SAME = 0.8
 """Readings of one text in two pictures are at least this alike (difflib's ratio): a letter or two may differ."""
 
@@ -87,7 +88,7 @@ def read(image: np.ndarray) -> tuple[list[Line], float]:
     covered = np.zeros((height, width), np.uint8)
     lines = []
     for corners, text, score in zip(found.boxes, found.txts, found.scores, strict=True):
-        if score < _MIN_SCORE or not text.strip():
+        if score < _MIN_SCORE or sum(letter.isalnum() for letter in text) < _MIN_CHARACTERS:
             continue
         cv2.fillConvexPoly(covered, np.round(corners).astype(np.int32), 1)
         left, top = (float(side) for side in corners.min(axis=0))

@@ -16,7 +16,7 @@ from curate.identity import work_key
 from curate.progress import Progress, silent
 from curate.specs import Capability
 from curate.targets.calibrate import platt, probabilities, ranks
-from curate.targets.conditions import matching
+from curate.targets.conditions import matching, names_of
 from curate.targets.match import NOT_WEIGHT, WINDOW, Best, best_windows, direction
 from curate.workspace import Workspace, new_run_id
 
@@ -61,7 +61,7 @@ def score(
         for spec in chosen:
             verdicts = _verdicts(labels, spec.id)
             parts = ("score", VERSION, NOT_WEIGHT, WINDOW, embedding.model_dump(), spec.version)
-            work = work_key(*parts, content, verdicts.rows())
+            work = work_key(*parts, content, verdicts.rows(), _measured(clips, spec))
             done = scored.filter(pl.col("capability") == spec.id, pl.col("work_key") == work)
             if len(done.join(clips, on="clip_id", how="semi")) == len(clips):
                 summaries[spec.id] = _summary(done, unchanged=True)
@@ -85,6 +85,12 @@ def score(
                 progress("capabilities", at + 1, len(stale))
     ordered = {spec.id: summaries[spec.id] for spec in chosen}
     return ScoreSummary(ordered, time.monotonic() - started)
+
+
+def _measured(clips: pl.DataFrame, spec: Capability) -> list[tuple]:
+    """What the capability's condition depends on and the clips' own keys do not: signals measured later."""
+    every = {name for columns in views.MEASURED.values() for name in columns}
+    return clips.select(sorted(every & names_of(spec.match.where))).rows()
 
 
 def _verdicts(labels: pl.DataFrame, capability: str) -> pl.DataFrame:
