@@ -4,34 +4,20 @@ Exit status: 0 done, 1 the run failed, 2 the input cannot be used, 3 the run fin
 load inside the commands, so that `curate --help` answers at once.
 """
 
-import getpass
-import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from curate.cli_label import label
+from curate.cli_options import Json, Revision, Who, Why, given_workspace, said, show_rows, user
 from curate.errors import CurateError, InputError
-
-if TYPE_CHECKING:
-    from curate.workspace import Workspace
 
 SOME_FAILED = 3
 _HEADLINES = ["f1@0.5", "joint_f1@0.5", "false_alarms_per_min"]
 """What `evaluate` shows without `--json`."""
-
-
-@dataclass
-class _Global:
-    """What was said before the command."""
-
-    workspace: Path = Path()
-    debug: bool = False
-
-
-_global = _Global()
 
 app = typer.Typer(
     name="curate",
@@ -40,17 +26,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-label = typer.Typer(help="Review clips in Label Studio.", no_args_is_help=True, rich_markup_mode=None)
 mix = typer.Typer(help="Build, list and check versioned training mixes.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(label, name="label")
 app.add_typer(mix, name="mix")
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON value instead of a table.")]
-Who = Annotated[str, typer.Option(help="Who decides; recorded with the decision.")]
-Why = Annotated[str, typer.Option(help="Why; recorded with the decision.")]
-Revision = Annotated[
-    str | None, typer.Option("--rev", help="v1, v2, ... or any git revision; the newest if not given.")
-]
 
 
 @app.callback()
@@ -58,7 +36,7 @@ def _options(
     workspace: Annotated[Path, typer.Option("--workspace", "-w", help="The workspace, or a directory in it.")] = Path(),
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    _global.workspace, _global.debug = workspace, debug
+    said.workspace, said.debug = workspace, debug
 
 
 @app.command()
@@ -80,7 +58,7 @@ def init(
 @app.command()
 def check() -> None:
     """Check every config and say what each holds."""
-    workspace = _workspace()
+    workspace = given_workspace()
     workspace.analysis()
     for kind, specs in (
         ("source", workspace.sources()),
@@ -103,8 +81,10 @@ def collect(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed files again.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Bring sources up to date: decode new videos into clips, find duplicates, score capabilities."""
+    """Bring sources up to date: decode new videos into clips, find duplicates, measure, score capabilities."""
     from curate.analyze.collect import collect as run_collect
+    from curate.analyze.measure import check_conditions
+    from curate.analyze.measure import measure as run_measure
     from curate.console import bars, show
     from curate.dedupe.duplicates import find_duplicates
     from curate.targets.aim import aim, aim_summary
@@ -112,19 +92,24 @@ def collect(
 
     if budget is not None and capability is None:
         raise InputError("--budget without --for", fix="Say with --for which capability the hours are for")
-    workspace = _workspace()
+    workspace = given_workspace()
+    check_conditions(workspace)
     order = aim(workspace, capability, budget) if capability else None
     with bars() as progress:
         collected = run_collect(workspace, sources, order=order, retry_failed=retry_failed, progress=progress)
         deduplicated = find_duplicates(workspace, progress=progress)
+        measured = run_measure(workspace, progress=progress)
         scored = score(workspace, progress=progress)
-    parts: dict[str, Any] = {"collect": collected, "dedupe": deduplicated, "score": scored}
+    parts: dict[str, Any] = {"collect": collected, "dedupe": deduplicated, "measure": measured, "score": scored}
     if capability:
         parts["aim"] = aim_summary(workspace, capability, collected.run_id)
     if as_json:
         show({name: asdict(part) for name, part in parts.items()}, as_json=True)
     else:
-        titles = {"collect": "collected", "dedupe": "duplicates", "score": "scored", "aim": f"aimed at {capability}"}
+        titles = {
+            "collect": "collected", "dedupe": "duplicates", "measure": "costly signals", "score": "scored",
+            "aim": f"aimed at {capability}",
+        }  # fmt: skip
         for name, part in parts.items():
             print(titles[name])
             show(part)
@@ -134,8 +119,32 @@ def collect(
 
 
 @app.command()
+def measure(
+    signals: Annotated[
+        str | None, typer.Option(help="speech, text or transcript, with commas; what conditions need if not given.")
+    ] = None,
+    where: Annotated[
+        str | None, typer.Option(help="With --signals: only clips that fulfil this SQL condition.")
+    ] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Measure again what failed before.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure costly signals of clips: on-screen text, speech, transcripts. `collect` does what conditions need."""
+    from curate.analyze.measure import measure as run_measure
+    from curate.console import bars, show
+
+    names = [name.strip() for name in signals.split(",")] if signals else None
+    with bars() as progress:
+        done = run_measure(given_workspace(), names, where=where, retry_failed=retry_failed, progress=progress)
+    show(done, as_json=as_json)
+    if done.failed:
+        print(f"{done.failed} clips failed: `curate outcomes --stage measure` says why", file=sys.stderr)
+        raise typer.Exit(SOME_FAILED)
+
+
+@app.command()
 def outcomes(
-    stage: Annotated[str | None, typer.Option(help="collect, clips or dedupe.")] = None,
+    stage: Annotated[str | None, typer.Option(help="collect, clips, dedupe or measure.")] = None,
     outcome: Annotated[str | None, typer.Option(help="ok, filtered or failed.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -144,7 +153,7 @@ def outcomes(
 
     from curate.console import show
 
-    rows = _workspace().catalog.scan("outcomes")
+    rows = given_workspace().catalog.scan("outcomes")
     for name, wanted in (("stage", stage), ("outcome", outcome)):
         if wanted:
             rows = rows.filter(pl.col(name) == wanted)
@@ -160,7 +169,7 @@ def trace(
     from curate.console import out, show
     from curate.report.trace import trace as run_trace
 
-    found = run_trace(_workspace(), item)
+    found = run_trace(given_workspace(), item)
     if as_json:
         show({name: frame.to_dicts() for name, frame in found.items()}, as_json=True)
         return
@@ -187,7 +196,7 @@ def search(
     if not text and not like:
         raise InputError("nothing to search for", fix="Give a text, or --like CLIP_OR_FILE")
     found = run_search(
-        _workspace(), text=text or (), not_text=not_text or (), like=like or (), where=where, limit=limit
+        given_workspace(), text=text or (), not_text=not_text or (), like=like or (), where=where, limit=limit
     )
     show(found, as_json=as_json, columns=["clip_id", "similarity", "best_start_s", "best_end_s", "path"])
 
@@ -199,7 +208,7 @@ def gaps(as_json: Json = False) -> None:
     from curate.targets.coverage import gaps as run_gaps
     from curate.targets.coverage import slice_gaps
 
-    workspace = _workspace()
+    workspace = given_workspace()
     found, slices = run_gaps(workspace), slice_gaps(workspace)
     if as_json:
         show({"capabilities": found.to_dicts(), "slices": slices.to_dicts()}, as_json=True)
@@ -209,106 +218,6 @@ def gaps(as_json: Json = False) -> None:
     if short.height:
         out.print("\nslices below their floor")
         show(short)
-
-
-@label.command("install")
-def label_install() -> None:
-    """Install Label Studio into an environment of its own, ready to start. `label up` does it when it must."""
-    from curate.console import bars
-    from labeling.server import prepare
-
-    with bars() as progress:
-        print(f"Label Studio in {prepare(progress=progress)}")
-
-
-@label.command("up")
-def label_up(port: Annotated[int, typer.Option(help="Port on this machine.")] = 8080) -> None:
-    """Start Label Studio for this workspace: its own environment, SQLite, offline."""
-    from curate.console import bars
-    from labeling.server import up
-
-    with bars() as progress:
-        server = up(_workspace().state / "label-studio", port=port, progress=progress)
-    print(f"Label Studio at {server.url}")
-    print(f"Log in with the account in {_workspace().state / 'label-studio' / 'account.json'}")
-
-
-@label.command("down")
-def label_down() -> None:
-    """Stop this workspace's Label Studio."""
-    from labeling.server import down
-
-    down(_workspace().state / "label-studio")
-
-
-@label.command("push")
-def label_push(
-    capabilities: Annotated[
-        list[str] | None, typer.Argument(help="Capability ids; all with a gap if not given.")
-    ] = None,
-    budget: Annotated[int, typer.Option(min=1, help="Clips for each capability.")] = 40,
-    who: Who = "",
-    why: Why = "curate label push",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and why.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Choose the clips most worth a label and send them to Label Studio. Sending again adds nothing twice."""
-    from curate.console import bars, show
-    from curate.targets.choose import choose
-    from curate.targets.coverage import gaps as run_gaps
-    from labeling.push import push
-    from labeling.server import connect
-
-    workspace = _workspace()
-    if not capabilities:
-        found = run_gaps(workspace)
-        capabilities = found.filter(found["gap_clips"] > 0)["capability"].to_list()
-    chosen = {name: choose(workspace, name, budget) for name in capabilities}
-    if dry_run:
-        plan = {name: clips.to_dicts() for name, clips in chosen.items()}
-        show(plan if as_json else {name: f"{len(clips)} clips" for name, clips in plan.items()}, as_json=as_json)
-        return
-    server = connect(workspace.state / "label-studio")
-    who = who or _user()
-    with bars() as progress:
-        pushed = [
-            push(workspace, name, clips, server, who=who, why=why, progress=progress) for name, clips in chosen.items()
-        ]
-    _show_rows(pushed, as_json)
-
-
-@label.command("pull")
-def label_pull(
-    capabilities: Annotated[list[str] | None, typer.Argument(help="Capability ids; all where not given.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Fetch new and changed annotations as labels. Nothing is overwritten."""
-    from curate.console import bars, show
-    from labeling.pull import pull
-    from labeling.server import connect
-
-    workspace = _workspace()
-    with bars() as progress:
-        server = connect(workspace.state / "label-studio")
-        show(pull(workspace, capabilities or None, server=server, progress=progress), as_json=as_json)
-
-
-@label.command("simulate")
-def label_simulate(
-    truth: Annotated[Path, typer.Argument(help="truth.json of the sample world.")],
-    capabilities: Annotated[list[str] | None, typer.Argument(help="Capability ids; all where not given.")] = None,
-) -> None:
-    """Annotate waiting tasks from the sample world's truth, through Label Studio's real API."""
-    from curate.console import bars
-    from labeling.server import connect
-    from labeling.simulate import annotate
-
-    workspace = _workspace()
-    with bars() as progress:
-        server = connect(workspace.state / "label-studio")
-        content = json.loads(truth.read_text())
-        count = annotate(workspace, content, server, capabilities=capabilities or None, progress=progress)
-    print(f"{count} tasks annotated")
 
 
 @mix.command("build")
@@ -323,7 +232,7 @@ def mix_build(
     from curate.mixes.build import build
 
     with bars() as progress:
-        published = build(_workspace(), name, who=who or _user(), why=why, progress=progress)
+        published = build(given_workspace(), name, who=who or user(), why=why, progress=progress)
     if as_json:
         show(published, as_json=True)
         return
@@ -340,9 +249,9 @@ def mix_list(
     """The published versions."""
     from curate.mixes.load import versions
 
-    workspace = _workspace()
+    workspace = given_workspace()
     names = [name] if name else list(workspace.mixes())
-    _show_rows([version for each in names for version in versions(workspace, each)], as_json)
+    show_rows([version for each in names for version in versions(workspace, each)], as_json)
 
 
 @mix.command("verify")
@@ -350,7 +259,7 @@ def mix_verify(name: Annotated[str | None, typer.Argument(help="A mix; all where
     """Prove over all versions that no video and no duplicate group is on two sides of a split."""
     from curate.mixes.verify import verify
 
-    leaks = verify(_workspace(), name)
+    leaks = verify(given_workspace(), name)
     for leak in leaks:
         print(leak)
     print(f"{len(leaks)} leaks")
@@ -373,7 +282,7 @@ def train(
 
     options: dict[str, Any] = {} if steps is None else {"steps": steps}
     with bars() as progress:
-        done = run_train(_workspace(), mix, rev, seed=seed, device=device, progress=progress, **options)
+        done = run_train(given_workspace(), mix, rev, seed=seed, device=device, progress=progress, **options)
     show(done, as_json=as_json)
 
 
@@ -390,7 +299,7 @@ def evaluate(
     from curate.model.evaluate import evaluate as run_evaluate
 
     with bars() as progress:
-        found = run_evaluate(_workspace(), mix, rev, model=model, split=split, progress=progress)
+        found = run_evaluate(given_workspace(), mix, rev, model=model, split=split, progress=progress)
     show(found if as_json else found.filter(found["metric"].is_in(_HEADLINES)), as_json=as_json)
 
 
@@ -406,7 +315,7 @@ def segment(
     from curate.model.infer import newest_model, read_definitions
     from curate.model.infer import segment as run_segment
 
-    workspace = _workspace()
+    workspace = given_workspace()
     chosen = None if zero_shot else model or newest_model(workspace.models)
     wanted = read_definitions(definitions)
     found = run_segment(video, wanted, model=chosen, embedding=workspace.analysis().embedding)
@@ -419,7 +328,7 @@ def status(as_json: Json = False) -> None:
     from curate.console import show
     from curate.report.status import status as run_status
 
-    found = run_status(_workspace())
+    found = run_status(given_workspace())
     if as_json:
         show(found.as_dict(), as_json=True)
     else:
@@ -431,7 +340,7 @@ def report() -> None:
     """Write the HTML report and print its path."""
     from curate.report.page import write_report
 
-    print(write_report(_workspace()))
+    print(write_report(given_workspace()))
 
 
 @app.command("demo-footage")
@@ -469,7 +378,7 @@ def flow(
     from flows import run_flow
 
     settings = dict(_pair(text) for text in argument or [])
-    run_flow(_workspace(), name, settings)
+    run_flow(given_workspace(), name, settings)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -479,35 +388,17 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _workspace() -> "Workspace":
-    from curate.workspace import open_workspace
-
-    return open_workspace(_global.workspace)
-
-
-def _user() -> str:
-    return getpass.getuser()
-
-
-def _show_rows(rows: list, as_json: bool) -> None:
-    import polars as pl
-
-    from curate.console import show
-
-    show(pl.DataFrame([asdict(row) for row in rows]), as_json=as_json)
-
-
 def main() -> None:
     """Entry point: our own errors become one line and an exit status; others too, with `--debug` for the traceback."""
     try:
         app()
     except CurateError as error:
-        if _global.debug:
+        if said.debug:
             raise
         print(f"curate: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
     except Exception as error:
-        if _global.debug:
+        if said.debug:
             raise
         print(
             f"curate: unexpected {type(error).__name__}: {error}. Run with --debug for the traceback", file=sys.stderr

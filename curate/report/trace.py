@@ -32,6 +32,7 @@ def trace(workspace: Workspace, item: str) -> dict[str, pl.DataFrame]:
         "outcomes": catalog.scan("outcomes").filter(
             pl.col("item").is_in(names) | (about_video if clip.is_empty() else pl.lit(False))
         ),
+        "measures": catalog.scan("measures").filter(about_clip).drop("found"),
         "duplicates": catalog.scan("duplicates").filter(about_clip | (pl.col("other_id") == item)),
         "scores": catalog.scan("scores").filter(about_clip),
         "labels": catalog.scan("labels").filter(about_clip),

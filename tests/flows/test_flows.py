@@ -24,7 +24,7 @@ def test_collect_runs_as_a_recorded_flow_with_its_state_in_the_workspace(workspa
     database = sqlite3.connect(workspace.state / "prefect" / "prefect.db")
     assert database.execute("select name, state_type from flow_run").fetchone()[1] == "COMPLETED"
     tasks = {row[0].rsplit("-", 1)[0] for row in database.execute("select name from task_run")}
-    assert tasks == {"analyze", "deduplicate", "score_capabilities"}
+    assert tasks == {"analyze", "deduplicate", "measure_signals", "score_capabilities"}
     assert workspace.catalog.read("clips").height > 0
 
 

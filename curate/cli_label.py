@@ -1,0 +1,111 @@
+"""`curate label ...`: review clips in Label Studio."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from curate.cli_options import Json, Who, Why, given_workspace, show_rows, user
+
+label = typer.Typer(help="Review clips in Label Studio.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@label.command("install")
+def label_install() -> None:
+    """Install Label Studio into an environment of its own, ready to start. `label up` does it when it must."""
+    from curate.console import bars
+    from labeling.server import prepare
+
+    with bars() as progress:
+        print(f"Label Studio in {prepare(progress=progress)}")
+
+
+@label.command("up")
+def label_up(port: Annotated[int, typer.Option(help="Port on this machine.")] = 8080) -> None:
+    """Start Label Studio for this workspace: its own environment, SQLite, offline."""
+    from curate.console import bars
+    from labeling.server import up
+
+    with bars() as progress:
+        server = up(given_workspace().state / "label-studio", port=port, progress=progress)
+    print(f"Label Studio at {server.url}")
+    print(f"Log in with the account in {given_workspace().state / 'label-studio' / 'account.json'}")
+
+
+@label.command("down")
+def label_down() -> None:
+    """Stop this workspace's Label Studio."""
+    from labeling.server import down
+
+    down(given_workspace().state / "label-studio")
+
+
+@label.command("push")
+def label_push(
+    capabilities: Annotated[
+        list[str] | None, typer.Argument(help="Capability ids; all with a gap if not given.")
+    ] = None,
+    budget: Annotated[int, typer.Option(min=1, help="Clips for each capability.")] = 40,
+    who: Who = "",
+    why: Why = "curate label push",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and why.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Choose the clips most worth a label and send them to Label Studio. Sending again adds nothing twice."""
+    from curate.console import bars, show
+    from curate.targets.choose import choose
+    from curate.targets.coverage import gaps as run_gaps
+    from labeling.push import push
+    from labeling.server import connect
+
+    workspace = given_workspace()
+    if not capabilities:
+        found = run_gaps(workspace)
+        capabilities = found.filter(found["gap_clips"] > 0)["capability"].to_list()
+    chosen = {name: choose(workspace, name, budget) for name in capabilities}
+    if dry_run:
+        plan = {name: clips.to_dicts() for name, clips in chosen.items()}
+        show(plan if as_json else {name: f"{len(clips)} clips" for name, clips in plan.items()}, as_json=as_json)
+        return
+    server = connect(workspace.state / "label-studio")
+    who = who or user()
+    with bars() as progress:
+        pushed = [
+            push(workspace, name, clips, server, who=who, why=why, progress=progress) for name, clips in chosen.items()
+        ]
+    show_rows(pushed, as_json)
+
+
+@label.command("pull")
+def label_pull(
+    capabilities: Annotated[list[str] | None, typer.Argument(help="Capability ids; all where not given.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Fetch new and changed annotations as labels. Nothing is overwritten."""
+    from curate.console import bars, show
+    from labeling.pull import pull
+    from labeling.server import connect
+
+    workspace = given_workspace()
+    with bars() as progress:
+        server = connect(workspace.state / "label-studio")
+        show(pull(workspace, capabilities or None, server=server, progress=progress), as_json=as_json)
+
+
+@label.command("simulate")
+def label_simulate(
+    truth: Annotated[Path, typer.Argument(help="truth.json of the sample world.")],
+    capabilities: Annotated[list[str] | None, typer.Argument(help="Capability ids; all where not given.")] = None,
+) -> None:
+    """Annotate waiting tasks from the sample world's truth, through Label Studio's real API."""
+    from curate.console import bars
+    from labeling.server import connect
+    from labeling.simulate import annotate
+
+    workspace = given_workspace()
+    with bars() as progress:
+        server = connect(workspace.state / "label-studio")
+        content = json.loads(truth.read_text())
+        count = annotate(workspace, content, server, capabilities=capabilities or None, progress=progress)
+    print(f"{count} tasks annotated")
