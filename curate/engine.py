@@ -1,28 +1,37 @@
-"""Runs a function over items: in a process pool here, or on a Ray cluster.
+"""Runs a function over items: in processes here, or on a Ray cluster.
 
-`run` streams results as they finish, in bounded memory: at most two items for each worker are under way. An item
-that raises, hangs or kills its worker becomes a `Failure`; the others go on. The function and its items must be
-picklable, and the function runs unchanged in a test, in a pool and on Ray.
+`run` streams results as they finish, in bounded memory: at most two items for each worker are under way or wait to be
+taken. An item that raises, hangs, crashes or takes too much memory becomes a `Failure` whose reason says which; the
+others go on (`curate.worker` says how). An item whose worker is killed from outside is tried once more. The function
+and its items must be picklable, and the function runs unchanged in a test, here and on Ray.
 """
 
 import functools
 import itertools
 import multiprocessing
 import os
+import pickle
+import queue
 import sys
-import time
+import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from multiprocessing import connection
 from typing import Any, Generic, TypeVar
 
-from pebble import ProcessExpired, ProcessPool
-
-from curate.errors import CurateError, InputError
+from curate.errors import CurateError
 from curate.specs.analysis import Engine
+from curate.worker import KILLED, Answer, Done, Failed, Limits, Ready, Worker, describe, heartbeat
+
+__all__ = ["KILLED", "Failure", "Pool", "Success", "describe", "heartbeat", "run", "worker_count"]
 
 I = TypeVar("I")  # noqa: E741
 R = TypeVar("R")
+
+_LOOK_S = 0.1
+_STARTS = 3
+"""How often in a row a worker may die before it can take an item, until the run is given up."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +43,7 @@ class Success(Generic[I, R]):
 
 @dataclass(frozen=True)
 class Failure(Generic[I]):
-    """Why an item gave no result: one line for a table, and the exception's type."""
+    """Why an item gave no result, as one line for a table."""
 
     item: I
     reason: str
@@ -45,15 +54,32 @@ def run(
     function: Callable[[I], R],
     items: Iterable[I],
     engine: Engine = Engine(),  # noqa: B008 - frozen
+    *,
+    prepare: Callable[[], object] | None = None,
 ) -> Iterator[Success[I, R] | Failure[I]]:
     """Yields the outcome of `function(item)` for each item, in the order they finish.
 
     Args:
-        function: a picklable callable; set-up that is worth keeping between items belongs in a cache of its module.
+        function: a picklable callable. It may call `heartbeat` while it goes on, and raise RunError to end the run.
         items: consumed lazily, a few ahead of the work.
-        engine: how many processes, how long an item may take, or which Ray cluster.
+        engine: how many processes, what an item may take, or which Ray cluster.
+        prepare: called once in each worker before its first item, outside the limits: to load a model, say.
+
+    Raises:
+        CurateError: workers cannot start, or an item raised RunError.
     """
-    return _run_on_ray(function, items, engine) if engine.kind == "ray" else _run_here(function, items, engine)
+    queued = iter(items)
+    first = list(itertools.islice(queued, 1))
+    if not first:
+        return
+    queued, work = itertools.chain(first, queued), (function, prepare)
+    if engine.kind == "ray":
+        from curate.engine_ray import answers_on_ray
+
+        yield from _outcomes(answers_on_ray(work, queued, engine, _module_of(function)))
+        return
+    with Pool(pickle.dumps(work), engine, worker_count(engine), _module_of(function)) as pool:
+        yield from _outcomes(pool.answers(queued))
 
 
 def worker_count(engine: Engine) -> int:
@@ -61,45 +87,14 @@ def worker_count(engine: Engine) -> int:
     return engine.workers or len(os.sched_getaffinity(0))
 
 
-def _run_here(function: Callable[[I], R], items: Iterable[I], engine: Engine) -> Iterator[Success[I, R] | Failure[I]]:
-    queue = iter(items)
-    first = list(itertools.islice(queue, 1))
-    if not first:
-        return
-    queue = itertools.chain(first, queue)
-    workers = worker_count(engine)
-    context = multiprocessing.get_context("forkserver")
-    # Workers are forked from a server that has imported what they need, once, and not in each of them.
-    context.set_forkserver_preload(["torch", _module_of(function)])
-    pool = ProcessPool(max_workers=workers, context=context, initializer=_one_thread_each)
-    try:
-        _await_first_worker(pool)
-        pending: dict[Future, tuple[I, float]] = {}
-        while True:
-            for item in itertools.islice(queue, 2 * workers - len(pending)):
-                future = pool.schedule(_timed, args=(function, item), timeout=engine.timeout_s)
-                pending[future] = (item, time.monotonic())
-            if not pending:
-                return
-            done, _ = wait(pending, return_when=FIRST_COMPLETED)
-            for future in done:
-                item, started = pending.pop(future)
-                yield _outcome(future, item, started, engine)
-    finally:
-        pool.stop()
-        pool.join()
-
-
-def _await_first_worker(pool: ProcessPool) -> None:
-    """Workers that cannot start are the run's failure, not that of each item."""
-    try:
-        pool.schedule(_one_thread_each).result()
-    except Exception as error:
-        raise CurateError(
-            f"worker processes cannot start: {describe(error)}",
-            where=sys.argv[0],
-            fix="In a script of your own, call the library under `if __name__ == '__main__':`",
-        ) from error
+def _outcomes(answers: Iterator[tuple[Any, Answer]]) -> Iterator[Success | Failure]:
+    for item, answer in answers:
+        if isinstance(answer, Done):
+            yield Success(item, answer.value, answer.seconds)
+        elif isinstance(answer, Failed):
+            if answer.stops_run:
+                raise CurateError(answer.reason)
+            yield Failure(item, answer.reason, answer.seconds)
 
 
 def _module_of(function: Callable) -> str:
@@ -108,78 +103,123 @@ def _module_of(function: Callable) -> str:
     return function.__module__
 
 
-def _outcome(future: Future, item: Any, started: float, engine: Engine) -> Success | Failure:
-    try:
-        value, seconds = future.result()
-        return Success(item, value, seconds)
-    except TimeoutError:
-        return Failure(item, f"took longer than {engine.timeout_s:g} s", engine.timeout_s)
-    except ProcessExpired as error:
-        reason = f"worker died with exit code {error.exitcode}"
-        return Failure(item, reason, time.monotonic() - started)
-    except Exception as error:
-        return Failure(item, describe(error), time.monotonic() - started)
+@dataclass
+class _Given:
+    number: int
+    content: bytes
+    tries: int = 0
 
 
-def describe(error: Exception) -> str:
-    """One line for an outcome: the message of our own errors, the type and first line of any other's."""
-    if isinstance(error, CurateError):
-        return error.what
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+@dataclass
+class _State:
+    """What the thread that looks after the workers shares with the one that takes answers."""
+
+    waiting: deque[_Given] = field(default_factory=deque)
+    answers: "queue.Queue[tuple[int, Answer]]" = field(default_factory=queue.Queue)
+    is_closing: bool = False
 
 
-def _timed(function: Callable[[I], R], item: I) -> tuple[R, float]:
-    started = time.monotonic()
-    return function(item), time.monotonic() - started
+class Pool:
+    """Workers here, looked after by a thread of their own: limits hold while the caller does something else."""
 
+    def __init__(self, work: bytes, engine: Engine, workers: int, preload: str) -> None:
+        """Starts them.
 
-def _one_thread_each() -> None:
-    """Workers share the cores, so the libraries inside each get one thread."""
-    import torch
+        Args:
+            work: a pickled (function, prepare).
+            engine: the limits.
+            workers: how many.
+            preload: a module that workers need; they are forked from a server that has imported it, once.
+        """
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["torch", preload])
+        self._work, self._count = work, workers
+        self._limits = Limits(engine.timeout_s, engine.frame_timeout_s, engine.memory_mb)
+        self._state, (self._wake_reader, self._wake_writer) = _State(), os.pipe()
+        self._thread = threading.Thread(target=self._look_after, name="engine", daemon=True)
+        self._thread.start()
 
-    torch.set_num_threads(1)
+    def __enter__(self) -> "Pool":
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self._state.is_closing = True
+        self._wake()
+        self._thread.join()
+        os.close(self._wake_reader)
+        os.close(self._wake_writer)
 
-def _run_on_ray(function: Callable[[I], R], items: Iterable[I], engine: Engine) -> Iterator[Success[I, R] | Failure[I]]:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ImportError:
-        raise InputError(
-            "engine kind `ray` needs Ray",
-            where="configs/analysis.yaml",
-            fix="Install it: pip install 'curate[ray]'",
-        ) from None
-    if not ray.is_initialized():
-        ray.init(
-            address=engine.address,
-            num_cpus=None if engine.address else worker_count(engine),
-            include_dashboard=False,
-            log_to_driver=False,
+    def answers(self, items: Iterable[Any]) -> Iterator[tuple[Any, Answer]]:
+        """(item, answer) as they come; items are drawn when there is room."""
+        drawn, under_way = enumerate(items), dict[int, Any]()
+        while True:
+            for number, item in itertools.islice(drawn, 2 * self._count - len(under_way)):
+                under_way[number] = item
+                self._state.waiting.append(_Given(number, pickle.dumps(item)))
+                self._wake()
+            if not under_way:
+                return
+            number, answer = self._state.answers.get()
+            yield under_way.pop(number, None), answer
+            if isinstance(answer, Failed) and answer.stops_run:
+                return
+
+    def _wake(self) -> None:
+        os.write(self._wake_writer, b".")
+
+    def _look_after(self) -> None:
+        """Gives items to free workers, takes answers, and holds workers to their limits, until closed."""
+        workers: dict[Worker, _Given | None] = {}
+        failed_starts, why = 0, Failed("", 0.0)
+        try:
+            while not self._state.is_closing and failed_starts < _STARTS:
+                while len(workers) < self._count:
+                    workers[Worker(self._work, self._limits, self._context)] = None
+                for worker in workers:
+                    if worker.is_ready and workers[worker] is None and self._state.waiting:
+                        workers[worker] = given = self._state.waiting.popleft()
+                        worker.give(given.content)
+                by_connection = {worker.connection: worker for worker in workers}
+                for ready in connection.wait([self._wake_reader, *by_connection], timeout=_LOOK_S):
+                    if ready == self._wake_reader:
+                        os.read(self._wake_reader, 4096)
+                        continue
+                    worker = by_connection[ready]  # type: ignore[index]
+                    was_ready, given, answer = worker.is_ready, workers[worker], worker.answer()
+                    if isinstance(answer, Ready):
+                        failed_starts = 0
+                        continue
+                    if isinstance(answer, Failed) and not was_ready:
+                        failed_starts, why = _STARTS if answer.stops_run else failed_starts + 1, answer
+                    elif given is not None:
+                        self._settle(given, answer)
+                    workers[worker] = None
+                    if worker.connection.closed or not was_ready or worker.is_spent():
+                        del workers[worker]
+                        worker.end()
+                for worker in workers:
+                    worker.enforce()
+            if failed_starts >= _STARTS:
+                self._state.answers.put((-1, self._cannot_start(why)))
+        except Exception as error:
+            self._state.answers.put((-1, self._cannot_start(Failed(describe(error), 0.0))))
+        finally:
+            for worker in workers:
+                worker.end()
+
+    def _settle(self, given: _Given, answer: Answer) -> None:
+        given.tries += 1
+        if isinstance(answer, Failed) and answer.killed and given.tries == 1:
+            self._state.waiting.appendleft(given)
+        else:
+            self._state.answers.put((given.number, answer))
+
+    def _cannot_start(self, why: Failed) -> Failed:
+        if why.stops_run:
+            return why
+        error = CurateError(
+            f"worker processes cannot start: {why.reason}",
+            where=sys.argv[0],
+            fix="In a script of your own, call the library under `if __name__ == '__main__':`",
         )
-    task = ray.remote(num_cpus=1, max_retries=1)(_timed)
-    queue = iter(items)
-    limit = 2 * int(ray.cluster_resources().get("CPU", 1))
-    pending: dict[Any, tuple[I, float]] = {}
-    while True:
-        for item in itertools.islice(queue, limit - len(pending)):
-            pending[task.remote(function, item)] = (item, time.monotonic())
-        if not pending:
-            return
-        done, _ = ray.wait(list(pending), num_returns=1, timeout=1)
-        for reference in done:
-            item, started = pending.pop(reference)
-            try:
-                value, seconds = ray.get(reference)
-                yield Success(item, value, seconds)
-            except ray.exceptions.RayTaskError as error:
-                yield Failure(item, describe(error.cause), time.monotonic() - started)
-            except ray.exceptions.RayError as error:
-                yield Failure(item, describe(error), time.monotonic() - started)
-        for reference, (item, started) in list(pending.items()):
-            # An item may have waited behind another: twice as many are under way as there are cores.
-            if time.monotonic() - started > 2 * engine.timeout_s:
-                ray.cancel(reference, force=True)
-                del pending[reference]
-                yield Failure(item, f"took longer than {engine.timeout_s:g} s", engine.timeout_s)
+        return Failed(str(error), 0.0, stops_run=True)

@@ -26,3 +26,7 @@ class InputError(CurateError):
 
 class DecodeError(CurateError):
     """A video cannot be decoded. It becomes a `failed` outcome, never a score."""
+
+
+class RunError(CurateError):
+    """What every other item would meet too: raised while the engine works on one, it ends the run."""

@@ -1,46 +1,130 @@
 """The engine's promises: every item ends as a result or a reason, whatever its function does to its process."""
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from curate import engine
-from curate.errors import DecodeError
+from curate.errors import CurateError, DecodeError, RunError
 from curate.specs.analysis import Engine
+from tests.processes import is_running, wait_until
 
 
 def act(item: str) -> str:
     """Does what the item says."""
-    if item == "die":
+    what, _, where = item.partition(" ")
+    if what == "die":
         os._exit(9)
-    if item == "hang":
+    if what == "hang":
         time.sleep(600)
-    if item == "refuse":
+    if what == "spin":
+        engine.heartbeat()
+        ctypes.PyDLL(None).sleep(600)  # holds the interpreter, as C code that never comes back does
+    if what == "crash":
+        ctypes.string_at(0)
+    if what == "grow":
+        held = []
+        while True:
+            held.append(np.ones(10_000_000, np.uint8))
+            time.sleep(0.001)
+    if what == "demand":
+        return str(np.ones(10**10, np.uint8).sum())
+    if what == "slow":
+        for _ in range(8):
+            engine.heartbeat()
+            time.sleep(0.25)
+    if what == "pid":
+        Path(where).write_text(str(os.getpid()))
+        time.sleep(600)
+    if what in ("once", "always"):
+        marks = Path(where)
+        marks.write_text(marks.read_text() + "." if marks.exists() else ".")
+        if what == "always" or len(marks.read_text()) == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+    if what == "stop":
+        raise RunError("the model has gone", fix="Start it again")
+    if what == "refuse":
         raise DecodeError("cannot be read", where="/somewhere/a.mp4")
-    if item == "break":
+    if what == "break":
         raise ZeroDivisionError("first line\nsecond line")
+    if what == "large":
+        return "x" * 10_000_000
     return item.upper()
 
 
 def reasons(items: list[str], **options: object) -> dict[str, str]:
-    results = engine.run(act, items, Engine.model_validate(options))
+    results = engine.run(act, items, Engine.model_validate({"workers": 2, **options}))
     return {r.item: r.value if isinstance(r, engine.Success) else f"failed: {r.reason}" for r in results}
 
 
-def test_an_item_that_raises_hangs_or_dies_takes_only_itself() -> None:
-    found = reasons(["a", "die", "b", "hang", "c", "refuse", "d", "break", "e"], workers=2, timeout_s=3)
-    assert found == {
-        **{name: name.upper() for name in "abcde"},
-        "die": "failed: worker died with exit code 9",
-        "hang": "failed: took longer than 3 s",
-        "refuse": "failed: cannot be read",
-        "break": "failed: ZeroDivisionError: first line",
-    }
+BAD = {
+    "die": "failed: worker died with exit code 9",
+    "hang": "failed: took longer than 5 s",
+    "spin": "failed: gave no frame for 1 s",
+    "crash": "failed: the worker crashed (SIGSEGV)",
+    "grow": "failed: took more than 300 MB of memory",
+    "demand": "failed: took more than 300 MB of memory",
+    "refuse": "failed: cannot be read",
+    "break": "failed: ZeroDivisionError: first line",
+}
+LIMITS = {"timeout_s": 5, "frame_timeout_s": 1, "memory_mb": 300}
+
+
+def test_an_item_that_raises_hangs_crashes_or_takes_all_memory_takes_only_itself() -> None:
+    items = ["a", "slow", *(item for bad in BAD for item in (bad, f"after {bad}"))]
+    assert reasons(items, **LIMITS) == {**{item: item.upper() for item in items}, **BAD}
+
+
+def test_what_is_killed_from_outside_is_tried_once_more_and_no_oftener(tmp_path: Path) -> None:
+    once, always = f"once {tmp_path / 'a'}", f"always {tmp_path / 'b'}"
+    assert reasons([once, always, "c"]) == {once: once.upper(), always: f"failed: {engine.KILLED}", "c": "C"}
+    assert (tmp_path / "b").read_text() == ".."
+
+
+def test_an_answer_larger_than_a_pipe_comes_whole() -> None:
+    assert len(reasons(["large", "b"])["large"]) == 10_000_000
+
+
+@pytest.mark.parametrize("kind", ["local", pytest.param("ray", marks=pytest.mark.server)])
+def test_what_every_item_would_meet_ends_the_run_with_one_line(kind: str) -> None:
+    if kind == "ray":
+        pytest.importorskip("ray")
+    with pytest.raises(CurateError, match=r"^the model has gone\. Start it again$"):
+        reasons(["a", "stop", "b"], kind=kind)
+
+
+def unprepared() -> None:
+    raise DecodeError("no weights", fix="Get them")
+
+
+def test_workers_that_cannot_be_prepared_end_the_run_and_fail_no_item() -> None:
+    with pytest.raises(CurateError, match=r"^no weights\. Get them$"):
+        list(engine.run(act, ["a"], Engine(workers=1), prepare=unprepared))
+
+
+def test_workers_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
+    noted = tmp_path / "pid"
+    program = (
+        "from curate import engine\nfrom curate.specs.analysis import Engine\nfrom tests.test_engine import act\n"
+        f"if __name__ == '__main__':\n    list(engine.run(act, ['pid {noted}'], Engine(workers=1)))\n"
+    )
+    (tmp_path / "driver.py").write_text(program)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    driver = subprocess.Popen([sys.executable, str(tmp_path / "driver.py")], env=environment)
+    wait_until(lambda: noted.exists() and noted.read_text() != "")
+    worker = int(noted.read_text())
+    assert is_running(worker)
+    driver.kill()
+    driver.wait()
+    wait_until(lambda: not is_running(worker))
 
 
 def test_items_are_drawn_only_a_few_ahead_of_the_work() -> None:
@@ -72,13 +156,10 @@ def test_no_items_give_no_results() -> None:
 
 
 @pytest.mark.server
-def test_ray_gives_the_same_outcomes() -> None:
+def test_ray_gives_the_same_outcomes_and_reasons() -> None:
     ray = pytest.importorskip("ray")
+    items = ["a", "slow", *BAD, "b"]
     try:
-        found = reasons(["a", "refuse", "break", "die", "b"], kind="ray", workers=2, timeout_s=120)
+        assert reasons(items, kind="ray", **LIMITS) == {**{item: item.upper() for item in items}, **BAD}
     finally:
         ray.shutdown()
-    assert (found["a"], found["b"]) == ("A", "B")
-    assert found["refuse"] == "failed: cannot be read"
-    assert found["break"] == "failed: ZeroDivisionError: first line"
-    assert found["die"].startswith("failed: ")
