@@ -106,13 +106,13 @@ def _render(workspace: Workspace, videos: int) -> dict[str, Any]:
 def _collect(workspace: Workspace, truth: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = run_flow(workspace, "collect")
     collected, deduplicated, catalog = found["collect"], found["dedupe"], workspace.catalog
-    cuts = against_truth.cut_agreement(catalog, truth)
+    cuts, gradual = against_truth.cut_agreement(catalog, truth), against_truth.gradual_agreement(catalog, truth)
     copies = against_truth.copy_agreement(catalog, truth)
     _say(
         "Collect",
         f"{collected['inputs']} files = {collected['ok']} ok + {collected['filtered']} filtered"
         f" + {collected['failed']} failed; {collected['skipped']} were done before: skipped",
-        f"{collected['clips']} clips; against truth: cuts F1 {cuts.f1:.3f}",
+        f"{collected['clips']} clips; against truth: cuts F1 {cuts.f1:.3f}, dissolves and fades {gradual.f1:.3f}",
         f"{deduplicated['kept']} kept after duplicates; copies found: recall {copies.recall:.3f},"
         f" precision {copies.precision:.3f}",
     )

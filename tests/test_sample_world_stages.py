@@ -34,7 +34,13 @@ def test_every_file_has_an_outcome_and_the_broken_ones_failed_with_a_reason(samp
 
 
 def test_cuts_are_found(sample_world: World) -> None:
-    assert against_truth.cut_agreement(sample_world.workspace.catalog, sample_world.truth).f1 >= 0.9
+    assert against_truth.cut_agreement(sample_world.workspace.catalog, sample_world.truth).f1 >= 0.95
+
+
+def test_dissolves_and_fades_are_found_with_their_extent(sample_world: World) -> None:
+    found = against_truth.gradual_agreement(sample_world.workspace.catalog, sample_world.truth)
+    assert found.hits >= 20, "the world must hold some for this to mean anything"
+    assert found.f1 >= 0.95
 
 
 def test_copies_with_the_same_content_are_found_and_nothing_else_is(sample_world: World) -> None:

@@ -43,6 +43,7 @@ _FLASH_FRAMES = 8
 _HALF_WINDOWS = (4, 8, 16, 32)
 _MIN_DISTANCE = 10.0
 _MIN_SHARE = 0.6
+_MIN_SHARE_OF_EMPTY = 0.25  # a dark picture that fades changes in its lighter part alone
 _MAX_RESIDUAL = 0.35
 _MAX_SPREAD = 0.5
 _MAX_STEP = 0.7  # of the way, in one frame: more is a cut with motion beside it
@@ -99,10 +100,12 @@ class Blend:
         for ramp in ramps:
             if self._decided <= (ramp.before + ramp.after) // 2 < until:
                 self._add(times_s[ramp.before], times_s[ramp.after], ramp.distance / 255)
-        for at in _cuts(tiny, share, difference, self._rise):
+        cuts = _cuts(tiny, share, difference, self._rise)
+        blended = _blended_cuts(tiny, share, difference, self._rise)
+        for at, length in [*((at, 0) for at in cuts), *((at, 2) for at in blended if not {at, at + 1} & set(cuts))]:
             inside = any(ramp.before <= at <= ramp.after for ramp in ramps)
             if self._decided <= at < until and not inside:
-                self._found.append(Transition(float(times_s[at]), float(times_s[at]), "cut", float(share[at])))
+                self._found.append(_transition(times_s, at - length // 2, at + length // 2, float(share[at])))
 
     def _add(self, start_s: float, end_s: float, strength: float) -> None:
         """Adds a gradual transition, without what one of the buffer before has of it."""
@@ -110,6 +113,10 @@ class Blend:
         start_s = max([start_s, *(earlier_s for earlier_s in earlier[-4:] if earlier_s > start_s)])
         if start_s < end_s:
             self._found.append(Transition(float(start_s), float(end_s), "gradual", strength))
+
+
+def _transition(times_s: np.ndarray, start: int, end: int, strength: float) -> Transition:
+    return Transition(float(times_s[start]), float(times_s[end]), "cut" if start == end else "gradual", strength)
 
 
 def _joined(found: list[Transition]) -> list[Transition]:
@@ -155,6 +162,22 @@ def _cuts(tiny: np.ndarray, share: np.ndarray, difference: np.ndarray, rise: flo
     return found
 
 
+def _blended_cuts(tiny: np.ndarray, share: np.ndarray, difference: np.ndarray, rise: float) -> list[int]:
+    """Single frames that mix the shots before and after them, as a change of the frame rate leaves at cuts."""
+    found = []
+    for at in np.flatnonzero((share[:-1] >= _CUT_SHARE / 2) & (share[1:] >= _CUT_SHARE / 2) & (share[:-1] > 0)):
+        first = max(at - _CUT_NEIGHBOURS, 1)
+        others = np.delete(difference[first : at + 2 + _CUT_NEIGHBOURS], [at - first, at + 1 - first])
+        if min(difference[at], difference[at + 1]) < rise * (others.max(initial=0.0) + 1):
+            continue
+        before, mix, after = tiny[at - 1 : at + 2].astype(np.float32)
+        along = _progress(mix[None], before, after)[0]
+        off = np.abs(mix - before - along * (after - before)).mean() / max(np.abs(after - before).mean(), 1e-6)
+        if off <= _MAX_RESIDUAL / 2 and _unlikeness(tiny[at - 1], tiny[at + 1]) >= _MIN_UNLIKENESS:
+            found.append(int(at))
+    return found
+
+
 def _unlikeness(before: np.ndarray, after: np.ndarray) -> float:
     """How unlike two pictures are when one is moved by up to an eighth of its longer side to fit the other best.
 
@@ -185,15 +208,17 @@ def _ramps(tiny: np.ndarray, times_s: np.ndarray, share: np.ndarray) -> list[_Ra
     frames = tiny.astype(np.float32)
     found: list[_Ramp] = []
     taken = np.zeros(len(tiny), bool)
-    for first, last in _windows(tiny, frames, times_s, share):
+    flat = np.einsum("ij,ij->i", frames, frames) / frames.shape[1] - _mean(tiny) ** 2 < _FLAT**2
+    for first, last in _windows(tiny, frames, times_s, share, flat):
         if taken[(first + last) // 2]:
             continue
         ramp = _extent(frames, times_s, first, last)
         if ramp is None or taken[ramp.before : ramp.after + 1].mean() > 0.5:
             continue
         ends = _share_between(tiny, np.array([ramp.before]), np.array([ramp.after]))[0]
+        enough = _MIN_SHARE_OF_EMPTY if flat[ramp.before] or flat[ramp.after] else _MIN_SHARE
         unlike = _unlikeness(tiny[ramp.before], tiny[ramp.after]) >= _MIN_UNLIKENESS
-        if ramp.distance >= _MIN_DISTANCE and ends >= _MIN_SHARE and unlike:
+        if ramp.distance >= _MIN_DISTANCE and ends >= enough and unlike:
             found.append(ramp)
             taken[max(ramp.before - 2, 0) : ramp.after + 3] = True
     return sorted(found, key=lambda ramp: ramp.before)
@@ -214,15 +239,19 @@ def _with_holds(ramps: list[_Ramp], tiny: np.ndarray, times_s: np.ndarray) -> li
     return joined
 
 
-def _windows(tiny: np.ndarray, frames: np.ndarray, times_s: np.ndarray, share: np.ndarray) -> list[tuple[int, int]]:
+def _windows(
+    tiny: np.ndarray, frames: np.ndarray, times_s: np.ndarray, share: np.ndarray, flat: np.ndarray
+) -> list[tuple[int, int]]:
     """Windows that look like a blend of their ends, the clearest first. Long ones are tried at every few frames."""
     so_far = np.cumsum(share)
     found = []
     for half in _HALF_WINDOWS:
         middle = np.arange(half, len(tiny) - half, max(half // 4, 1))
         # The share of change is subadditive: where the steps do not sum to enough, the ends cannot differ enough.
-        middle = middle[so_far[middle + half] - so_far[middle - half] >= _MIN_SHARE]
-        middle = middle[_share_between(tiny, middle - half, middle + half) >= _MIN_SHARE]
+        enough = np.where(flat[middle + half] | flat[middle - half], _MIN_SHARE_OF_EMPTY, _MIN_SHARE)
+        likely = so_far[middle + half] - so_far[middle - half] >= enough
+        middle, enough = middle[likely], enough[likely]
+        middle = middle[_share_between(tiny, middle - half, middle + half) >= enough]
         start, end = frames[middle - half], frames[middle + half]
         distance = _root_mean_square(end - start)
         length_s = np.maximum(times_s[middle + half] - times_s[middle - half], 1e-6)

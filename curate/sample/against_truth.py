@@ -4,11 +4,10 @@ Each function compares what the catalog says with truth.json and returns plain f
 tests hold them to their floors.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import polars as pl
 
 from curate import views
 from curate.catalog import Catalog
@@ -73,27 +72,64 @@ def truth_by_video(catalog: Catalog, truth: dict[str, Any]) -> dict[str, dict[st
 
 
 def cut_agreement(catalog: Catalog, truth: dict[str, Any]) -> Agreement:
-    """Detected shot boundaries against true cuts. One inside a dissolve or fade belongs to that, and is not counted."""
-    starts = catalog.scan("shots").filter(pl.col("boundary") != "start").sort("video_id", "start_s").collect()
-    by_video = {key[0]: rows["start_s"].to_list() for key, rows in starts.group_by("video_id")}
+    """Detected cuts against true ones. One inside a dissolve or fade belongs to that, and is not counted."""
     hits = misses = false_alarms = 0
-    for video_id, video in truth_by_video(catalog, truth).items():
-        if video["expected"] != "ok":
-            continue
-        found = by_video.get(video_id, [])
+    for video, found in _transitions(catalog, truth):
+        at = [start_s for start_s, end_s in found if start_s == end_s]
         cuts = [edge["start_s"] for edge in video["boundaries"] if edge["kind"] == "cut"]
         gradual = [
             (edge["start_s"] - 0.25, edge["end_s"] + 0.25) for edge in video["boundaries"] if edge["kind"] != "cut"
         ]
         for cut in cuts:
-            nearest = min(found, key=lambda at: abs(at - cut), default=None)
+            nearest = min(at, key=lambda time_s: abs(time_s - cut), default=None)
             if nearest is not None and abs(nearest - cut) <= CUT_TOLERANCE_S:
                 hits += 1
-                found = [at for at in found if at != nearest]
+                at = [time_s for time_s in at if time_s != nearest]
             else:
                 misses += 1
-        false_alarms += sum(not any(start <= at <= end for start, end in gradual) for at in found)
+        false_alarms += sum(not any(start <= time_s <= end for start, end in gradual) for time_s in at)
     return Agreement(hits, misses, false_alarms)
+
+
+def gradual_agreement(catalog: Catalog, truth: dict[str, Any]) -> Agreement:
+    """Detected dissolves and fades against true ones: found where the extents share half of their union at least."""
+    hits = misses = false_alarms = 0
+    for video, found in _transitions(catalog, truth):
+        extents = [span for span in found if span[0] < span[1]]
+        for edge in video["boundaries"]:
+            if edge["kind"] == "cut":
+                continue
+            fitting = [span for span in extents if _shared(span, (edge["start_s"], edge["end_s"])) >= 0.5]
+            hits, misses = hits + bool(fitting), misses + (not fitting)
+            extents = [span for span in extents if span not in fitting[:1]]
+        false_alarms += len(extents)
+    return Agreement(hits, misses, false_alarms)
+
+
+def _transitions(catalog: Catalog, truth: dict[str, Any]) -> Iterator[tuple[dict[str, Any], list[tuple[float, float]]]]:
+    """Each good video's truth, and the spans between its shots: a cut has no length."""
+    shots = catalog.scan("shots").sort("video_id", "start_s").collect()
+    by_video = {key[0]: rows for key, rows in shots.group_by("video_id", maintain_order=True)}
+    for video_id, video in truth_by_video(catalog, truth).items():
+        if video["expected"] == "ok" and video_id in by_video:
+            rows = by_video[video_id].select("start_s", "end_s", "boundary").rows()
+            ends_s = [0.0, *(end_s for _, end_s, _ in rows)]
+            yield (
+                video,
+                [
+                    (before_s, start_s)
+                    for before_s, (start_s, _, boundary) in zip(ends_s, rows, strict=False)
+                    if boundary in ("cut", "gradual")
+                ],
+            )
+        elif video["expected"] == "ok":
+            yield video, []
+
+
+def _shared(one: tuple[float, float], other: tuple[float, float]) -> float:
+    """What two spans have in common as a share of what they cover together."""
+    shared_s = min(one[1], other[1]) - max(one[0], other[0])
+    return max(shared_s, 0.0) / (max(one[1], other[1]) - min(one[0], other[0]))
 
 
 def copy_agreement(

@@ -94,7 +94,8 @@ def test_times_are_those_of_the_frames(collected: tuple[Workspace, CollectSummar
         assert frames == times_s, name
         shots = workspace.catalog.scan("shots").filter(pl.col("video_id") == row["video_id"]).collect()
         assert set(shots["start_s"]) <= set(times_s), name
-        assert shots["end_s"].max() == row["duration_s"], name
+        # Footage that is nothing but fades has no shot.
+        assert name == "fades.mp4" or shots["end_s"].max() == row["duration_s"], name
         span = (0.25 * end_s, 0.75 * end_s)
         entered = [frame.time_s for frame in decode(row["path"], {"small": Branch(32, 32)}, *span)]
         assert entered == [time_s for time_s in times_s if span[0] <= time_s < span[1]], name
