@@ -92,15 +92,16 @@ class _Pickled:
         return pickle.loads, (self._content,)
 
 
-_pools: dict[bytes, Any] = {}
+_pools: dict[tuple[bytes, str], Any] = {}
 
 
 def _pool(work: bytes, engine: Engine, preload: str) -> Any:
     from curate.engine import Pool
 
-    if work not in _pools:
+    key = (work, engine.model_dump_json())
+    if key not in _pools:
         for old in list(_pools):
             _pools.pop(old).__exit__()
-        _pools[work] = pool = Pool(work, engine, 1, preload).__enter__()
+        _pools[key] = pool = Pool(work, engine, 1, preload).__enter__()
         atexit.register(pool.__exit__)
-    return _pools[work]
+    return _pools[key]
