@@ -38,7 +38,7 @@ def read_sound(
     channels = 1 if layout == "mono" else 2
     position = 0
     for start, block in _decoded(path, from_s, rate_hz, layout):
-        if abs(start - position) < JITTER_S * rate_hz:
+        if position and abs(start - position) < JITTER_S * rate_hz:
             start = position
         if start > position:
             gap = min(start, samples) - position

@@ -74,7 +74,7 @@ def libavs_own(path: Path) -> float:
             graph.push(frame)
             while True:
                 try:
-                    value = graph.pull().metadata["lavfi.r128.I"]
+                    value = graph.pull().metadata.get("lavfi.r128.I", value)
                 except (av.BlockingIOError, av.EOFError):
                     break
     return float(value)
