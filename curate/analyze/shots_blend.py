@@ -6,7 +6,7 @@ Every frame is shrunk to 24 x 14 pixels. Two measures of how two such pictures d
   another one, whatever the contrast: a caption, an inset or a moving thing changes a part of it, a cut nearly all.
 - their mean absolute difference.
 
-**A cut** is a frame whose share of change from the frame before is at least 0.38 and whose difference is twice that of
+**A cut** is a frame whose share of change from the frame before is at least 0.40 and whose difference is twice that of
 each of the four frames on either side, so that motion, however fast, does not cut. A small jerk of a rich picture,
 which changes all of it a little, is told by its likeness: the mean square of the difference is at least 0.06 of the
 sum of the pictures' variances. Where a picture of up to eight frames before comes back, that was a flash, and no cut.
@@ -33,7 +33,7 @@ _WIDTH, _HEIGHT = 24, 14
 _LEVELS = 12
 _CHUNK, _OVERLAP = 512, 192
 
-_CUT_SHARE = 0.38
+_CUT_SHARE = 0.40
 _CUT_RISE = 2.0
 _CUT_NEIGHBOURS = 4
 _MIN_UNLIKENESS = 0.02
@@ -67,6 +67,7 @@ class Blend:
     def __init__(self, threshold: float | None = None) -> None:
         self._rise = threshold or _CUT_RISE
         self._tiny = np.zeros((_CHUNK, _HEIGHT * _WIDTH * 3), np.uint8)
+        self._half_way = np.zeros((2 * _HEIGHT, 2 * _WIDTH, 3), np.uint8)
         self._times_s = np.zeros(_CHUNK)
         self._filled = 0
         self._decided = 0
@@ -79,7 +80,9 @@ class Blend:
             self._times_s[:_OVERLAP] = self._times_s[-_OVERLAP:]
             self._filled, self._decided = _OVERLAP, _OVERLAP // 2
         row = self._tiny[self._filled].reshape(_HEIGHT, _WIDTH, 3)
-        cv2.resize(image, (_WIDTH, _HEIGHT), dst=row, interpolation=cv2.INTER_AREA)
+        # In two steps of which the second is by exactly a half: twice as fast as one, and as good.
+        cv2.resize(image, (2 * _WIDTH, 2 * _HEIGHT), dst=self._half_way)
+        cv2.resize(self._half_way, (_WIDTH, _HEIGHT), dst=row, interpolation=cv2.INTER_AREA)
         self._times_s[self._filled] = time_s
         self._filled += 1
 
@@ -275,8 +278,9 @@ def _extent(frames: np.ndarray, times_s: np.ndarray, first: int, last: int) -> _
     steps_s = np.maximum(steps_s, max(float(np.median(steps_s)) / 4, 1e-6))
     for _ in range(2):  # the second time from ends that lie outside
         along = _progress(frames[low : high + 1], frames[first], frames[last])
-        # Of the step into frame low + 1 + index.
-        pace = np.convolve(np.diff(along), np.ones(3), "same") / np.convolve(steps_s, np.ones(3), "same")
+        # Of the step into frame low + 1 + index, smoothed more where the window is long.
+        smooth = np.ones(max(3, (last - first) // 6 | 1))
+        pace = np.convolve(np.diff(along), smooth, "same") / np.convolve(steps_s, smooth, "same")
         inside = pace[first - low : last - low]
         top = float(inside.max(initial=0.0))
         if top <= 0:

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.analyze.clips import clips_of
@@ -22,6 +22,7 @@ def frames(end_s: float, rate: float, seed: int) -> tuple[np.ndarray, np.ndarray
     return times_s, rng.uniform(0, 1, len(times_s)) ** 4
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.floats(0.05, 90), min_size=1, max_size=6),
     st.floats(0.5, 5),
@@ -44,6 +45,7 @@ def test_clips_and_short_spans_are_the_shots(
     assert clips_of(shots, spec, changes) == (clips, short)
 
 
+@settings(deadline=None)
 @given(st.floats(3, 200), st.floats(10, 60), st.integers(0, 9))
 def test_a_long_shot_is_split_on_frames_into_the_fewest_clips(length_s: float, rate: float, seed: int) -> None:
     times_s, change = frames(length_s, rate, seed)
