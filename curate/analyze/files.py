@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -98,7 +99,9 @@ def _files_of(workspace: Workspace, place: str, source: Source) -> Iterator[Sour
                 continue
             try:
                 status = path.stat()
-                size_bytes, modified_ns, problem = status.st_size, status.st_mtime_ns, ""
+                # A pipe would be waited for, and a device has no end.
+                problem = "" if stat.S_ISREG(status.st_mode) else "is no regular file"
+                size_bytes, modified_ns = status.st_size, status.st_mtime_ns
             except OSError as error:
                 size_bytes, modified_ns, problem = 0, 0, f"cannot be opened: {error.strerror}"
             yield SourceFile(

@@ -16,6 +16,8 @@ from curate.specs.analysis import Shots
 PICTURE_PX = 96
 """Longer side of the frames that detectors are fed, BGR."""
 
+LEAST_PX = 16
+
 _EPSILON_S = 1e-6
 
 
@@ -82,9 +84,9 @@ def make_detector(spec: Shots) -> ShotDetector:
 
 
 def picture_size(width: int, height: int) -> tuple[int, int]:
-    """(width, height) of the frames to feed for a video of this size."""
+    """(width, height) of the frames to feed for a video of this size; no side is too short to measure movement on."""
     scale = PICTURE_PX / max(width, height)
-    return max(round(width * scale), 2), max(round(height * scale), 2)
+    return max(round(width * scale), LEAST_PX), max(round(height * scale), LEAST_PX)
 
 
 def shots_between(

@@ -9,13 +9,15 @@ Processor time against bare decoding, H.264 on one core without a GPU, all of it
 takes most of the time there (74, 99 and 123 frames/s): about 100 ms for each second of footage.
 """
 
+import time
+from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from curate.analyze.clips import Span, clips_of
-from curate.analyze.embed import Embedder, load_embedder
+from curate.analyze.embed import Pending, PictureEmbedder, load_embedder
 from curate.analyze.shots import Shot, make_detector, picture_size, shots_between
 from curate.analyze.signals import SignalMeter, Signals
 from curate.errors import DecodeError
@@ -27,10 +29,13 @@ from curate.media.probe import VideoInfo, probe
 from curate.media.thumbnail import Strip, Thumbnails
 from curate.specs.analysis import Analysis
 from curate.vectors import pack, unit
+from curate.worker import heartbeat
 
 _SHORTFALL_S = 0.5
 _SHORTFALL_SHARE = 0.9
 """Decoding that ends this much earlier than probed, with less than this share of the frames, has lost footage."""
+_UNDER_WAY = 2
+"""Batches that may be without their vectors while decoding goes on."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +61,17 @@ class VideoAnalysis:
     clips: tuple[ClipRow, ...]
     too_short: tuple[Span, ...]
     gaps: tuple[Gap, ...] = ()
+    embed_s: float = 0.0  # seconds that decoding waited for the model
 
 
-def analyze_video(path: Path | str, analysis: Analysis, *, embedder: Embedder | None = None) -> VideoAnalysis:
+def analyze_video(path: Path | str, analysis: Analysis, *, embedder: PictureEmbedder | None = None) -> VideoAnalysis:
     """Decodes a video once and returns its rows. Every clip has at least one frame vector.
 
     Raises:
         DecodeError: the file is no video, or nothing in it decodes.
         InputError: the embedding model cannot be had.
     """
+    heartbeat()
     embedder = embedder or load_embedder(analysis.embedding)
     info = probe(path, analysis.limits)
     detector, meter = make_detector(analysis.shots), SignalMeter()
@@ -77,6 +84,7 @@ def analyze_video(path: Path | str, analysis: Analysis, *, embedder: Embedder | 
     }
     gaps: list[Gap] = []
     for frame in decode(path, branches, gaps=gaps, limits=analysis.limits):
+        heartbeat()
         if frame.branch == "small":
             detector.process(frame.time_s, frame.image)
             meter.process(frame.time_s, frame.image)
@@ -92,6 +100,7 @@ def analyze_video(path: Path | str, analysis: Analysis, *, embedder: Embedder | 
     times_s, vectors = sampled.finish()
     rows = []
     for span in spans:
+        heartbeat()
         first, last = np.searchsorted(times_s, np.array(span) - 1e-9)
         here_s, here = times_s[first:last], vectors[first:last]
         if first == last:
@@ -106,36 +115,47 @@ def analyze_video(path: Path | str, analysis: Analysis, *, embedder: Embedder | 
                 thumbnails=thumbnails.between(span),
             )
         )
-    return VideoAnalysis(info, embedder.model_id, tuple(shots), tuple(rows), tuple(too_short), tuple(gaps))
+    return VideoAnalysis(
+        info, embedder.model_id, tuple(shots), tuple(rows), tuple(too_short), tuple(gaps), sampled.seconds
+    )
 
 
 class _FrameVectors:
-    """Collects pictures and embeds them when a batch is full."""
+    """Collects pictures and hands them to the model when a batch is full; decoding goes on while it works."""
 
-    def __init__(self, embedder: Embedder, batch: int) -> None:
+    def __init__(self, embedder: PictureEmbedder, batch: int) -> None:
         self._embedder, self._batch = embedder, batch
         self._times_s: list[float] = []
         self._waiting: list[np.ndarray] = []
+        self._under_way: deque[Pending] = deque()
         self._vectors: list[np.ndarray] = [np.zeros((0, embedder.dim), np.float32)]
+        self.seconds = 0.0
 
     def add(self, time_s: float, image: np.ndarray) -> None:
         self._times_s.append(time_s)
         self._waiting.append(image)
         if len(self._waiting) >= self._batch:
-            self._embed()
+            self._embed(_UNDER_WAY)
 
     def finish(self) -> tuple[np.ndarray, np.ndarray]:
         """(times [n], vectors float32 [n, dim])."""
-        self._embed()
+        self._embed(0)
         return np.array(self._times_s), np.concatenate(self._vectors)
 
-    def _embed(self) -> None:
+    def _embed(self, leave: int) -> None:
+        started = time.monotonic()
         if self._waiting:
-            self._vectors.append(self._embedder.images(np.stack(self._waiting)))
+            self._under_way.append(self._embedder.submit(np.stack(self._waiting)))
             self._waiting.clear()
+        while len(self._under_way) > leave:
+            heartbeat()
+            self._vectors.append(self._under_way.popleft().result())
+        self.seconds += time.monotonic() - started
 
 
-def _middle_frame(path: Path | str, span: Span, info: VideoInfo, embedder: Embedder) -> tuple[np.ndarray, np.ndarray]:
+def _middle_frame(
+    path: Path | str, span: Span, info: VideoInfo, embedder: PictureEmbedder
+) -> tuple[np.ndarray, np.ndarray]:
     """The frame on screen in the middle of a clip that lies between two grid times: those belong to other shots."""
     middle_s = (span[0] + span[1]) / 2
     branch = embedder.branch(info.width, info.height)
@@ -151,4 +171,6 @@ def _as_decoded(info: VideoInfo, meter: SignalMeter, gaps: list[Gap]) -> VideoIn
     if not gaps and meter.frames < _SHORTFALL_SHARE * info.frames and lost_s > _SHORTFALL_S:
         gaps.append(Gap(meter.last_s() + info.duration_s / info.frames, info.duration_s, "damaged"))
     duration_s = gaps[-1].start_s if gaps and gaps[-1].end_s > info.duration_s - _SHORTFALL_S else info.duration_s
+    if duration_s <= meter.last_s():  # damage hides packets from the probe, and the last frame is there all the same
+        duration_s = meter.last_s() + 1 / info.fps
     return replace(info, frames=meter.frames, fps=meter.frames / duration_s, duration_s=duration_s)

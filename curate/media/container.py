@@ -62,10 +62,22 @@ def _open(path: Path, limits: Limits) -> InputContainer:
     options = {"protocol_whitelist": "file", "format_whitelist": FORMATS, "max_pixels": str(limits.max_pixels)}
     try:
         # Options reach those decoders only where the container lists its streams in front; PyAV says where it does
-        # not when it is given some for each stream. There no decoder may look, which leaves the size to the parsers.
+        # not when it is given some for each stream. There the parsers alone say the size first.
         return av.open(f"file:{path}", options=options, stream_options=[{}], metadata_errors="ignore")
     except ValueError:
-        return av.open(f"file:{path}", options=options | {"codec_whitelist": "none"}, metadata_errors="ignore")
+        blind = options | {"codec_whitelist": "none"}
+        with av.open(f"file:{path}", options=blind, metadata_errors="ignore") as container:
+            for stream in container.streams.video:
+                if stream.codec_context is not None:
+                    _refuse_large(stream, path, limits)
+        return av.open(f"file:{path}", options=options, metadata_errors="ignore")
+
+
+def _refuse_large(stream: VideoStream, path: Path, limits: Limits) -> None:
+    if stream.width * stream.height > limits.max_pixels:
+        raise DecodeError(
+            f"{stream.width} x {stream.height} pixels are more than limits.max_pixels ({limits.max_pixels})", where=path
+        )
 
 
 def has_timestamps(container: InputContainer) -> bool:
@@ -98,10 +110,7 @@ def _video_stream(container: InputContainer, path: Path, limits: Limits) -> Vide
     if not readable:
         raise DecodeError(f"has no video stream ({_what_else(container, moving)})", where=path)
     stream = max(readable, key=lambda one: (Disposition.default in one.disposition, one.width * one.height, -one.index))
-    if stream.width * stream.height > limits.max_pixels:
-        raise DecodeError(
-            f"{stream.width} x {stream.height} pixels are more than limits.max_pixels ({limits.max_pixels})", where=path
-        )
+    _refuse_large(stream, path, limits)
     stream.thread_count = 1
     stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
     return stream

@@ -103,6 +103,8 @@ class Walk:
         self._interval_s = float(1 / nominal_rate(stream))
         self.origin = origin
         self._stretch, self._stored_size = 1.0, (0, 0)
+        self._indexed: dict[int, int] | None = None
+        self._chunks_lost = 0
         self.gaps: list[Gap] = []
         self._enter_at(0.0)
 
@@ -198,11 +200,12 @@ class Walk:
                 if self.origin is None:
                     self.origin = self._origin_at(tick, frame)
                 time_s = (tick - self.origin.tick) * numerator / denominator
+                is_good = not (self._broken or frame.is_corrupt) or self._is_good(frame, tick)
                 if time_s <= self._last_s:
                     if time_s < self._last_s - _BACK_S:
                         self._lose(self._last_end_s)
                     continue
-                if (self._broken or frame.is_corrupt) and not self._is_good(frame, tick):
+                if not is_good:
                     self._lose(time_s)
                     continue
                 if self._lost_from_s is not None and self._lost_from_s < time_s:
@@ -234,6 +237,8 @@ class Walk:
         if packet is not None and self._keys_only and not packet.is_keyframe:
             return []
         if packet is not None:
+            if self._chunked and (self._broken or self._indexed is not None):
+                self._place(packet)
             self._sent.append(packet.pts)
             if self._chunked and packet.dts is not None:
                 self._due.append(packet.dts)
@@ -247,6 +252,17 @@ class Walk:
                 if self._chunked and self._due:
                     self._due.pop()
             return []
+
+    def _place(self, packet: Packet) -> None:
+        """In AVI libav counts the chunks that it finds; the file's index knows of those that it does not."""
+        if self._indexed is None:
+            head = 8  # the index names a chunk's head, libav what follows it
+            self._indexed = {entry.pos + head: entry.timestamp for entry in self._stream.index_entries}
+        at = self._indexed.get(packet.pos if packet.pos is not None else -1)
+        if at is not None and packet.dts is not None:
+            self._chunks_lost = at - packet.dts
+        if packet.dts is not None:
+            packet.dts += self._chunks_lost
 
     def _demuxer_failed(self) -> None:
         self._break(None)
