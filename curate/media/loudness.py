@@ -12,7 +12,6 @@ The pass takes 1.1 to 1.4 ms of one core for each second of AAC, half of it to d
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -27,6 +26,7 @@ from curate.errors import DecodeError
 from curate.media.container import open_video
 from curate.media.probe import VideoInfo
 from curate.media.sound import JITTER_S
+from curate.worker import heartbeat
 
 FLOOR_LUFS = -70.0
 """What a span has in which no block passes the absolute gate."""
@@ -96,13 +96,16 @@ def _measure(container: InputContainer, info: VideoInfo) -> Loudness | None:
     energies = _Energies(info.duration_s)
     weighting: _KWeighting | None = None
     for start_s, frame in _frames(container, info.start_offset_s, energies):
+        heartbeat()
         if start_s >= info.duration_s:
             break
         if weighting is None or not weighting.continues(start_s, frame):
             if weighting is not None:
                 energies.add(weighting, weighting.finish())
             weighting = _KWeighting(start_s, frame)
-        energies.add(weighting, weighting.push(frame))
+        weighting.push(frame)
+        if weighting.is_full():
+            energies.add(weighting, weighting.pull())
     if weighting is None:
         return None
     energies.add(weighting, weighting.finish())
@@ -113,6 +116,7 @@ def _frames(container: InputContainer, offset_s: float, energies: "_Energies") -
     """(seconds from the first shown frame, decoded frame), past what is damaged, which `energies` is told."""
     stream = container.streams.audio[0]
     stream.thread_count = 1
+    tick_s = float(stream.time_base or 0)
     reached_s, lost_since_s = -math.inf, None
     for packet in _packets(container, stream):
         try:
@@ -123,9 +127,10 @@ def _frames(container: InputContainer, offset_s: float, energies: "_Energies") -
             lost_since_s = max(reached_s, 0.0) if lost_since_s is None else lost_since_s
             continue
         for frame in frames:
-            if frame.pts is None or frame.time_base is None or frame.sample_rate < _MIN_RATE_HZ:
+            rate_hz = frame.sample_rate
+            if frame.pts is None or rate_hz < _MIN_RATE_HZ:
                 continue
-            start_s = float(frame.pts * frame.time_base) - offset_s
+            start_s = frame.pts * tick_s - offset_s
             if start_s < reached_s - _BACK_S:  # joined files start their clock again: nobody knows where this belongs
                 energies.lose(reached_s, math.inf)
                 return
@@ -133,7 +138,7 @@ def _frames(container: InputContainer, offset_s: float, energies: "_Energies") -
                 energies.lose(lost_since_s, start_s)
                 lost_since_s = None
             yield start_s, frame
-            reached_s = start_s + frame.samples / frame.sample_rate
+            reached_s = start_s + frame.samples / rate_hz
     if lost_since_s is not None:
         energies.lose(lost_since_s, math.inf)
 
@@ -166,7 +171,7 @@ class _KWeighting:
         self._graph.threads = 1
         self._graph.link_nodes(
             self._graph.add_abuffer(
-                sample_rate=self.rate_hz, format=first.format, layout=first.layout, time_base=Fraction(1, self.rate_hz)
+                sample_rate=self.rate_hz, format=first.format, layout=first.layout, time_base=first.time_base
             ),
             self._graph.add("aformat", "sample_fmts=fltp"),
             # Few large frames: each costs Python more than filtering it.
@@ -180,19 +185,21 @@ class _KWeighting:
         same = (frame.sample_rate, frame.layout.name, frame.format.name) == (self.rate_hz, self._layout, self._format)
         return same and abs(start_s - self._pushed / self.rate_hz) <= JITTER_S
 
-    def push(self, frame: av.AudioFrame) -> list[np.ndarray]:
-        """What comes out for a frame: float32 [channels, samples] each."""
-        frame.pts, frame.time_base = self._pushed, Fraction(1, self.rate_hz)
-        before, self._pushed = self._pushed, self._pushed + frame.samples
+    def push(self, frame: av.AudioFrame) -> None:
+        self._pushed += frame.samples
         self._graph.push(frame)
-        full = (self._pushed - self.position) // self.rate_hz > (before - self.position) // self.rate_hz
-        return self._pull() if full else []
+
+    def is_full(self) -> bool:
+        """Whether a second has been pushed since the last one came out."""
+        return self._pushed - self.position >= self.rate_hz
 
     def finish(self) -> list[np.ndarray]:
+        """What is left."""
         self._graph.push(None)
-        return self._pull()
+        return self.pull()
 
-    def _pull(self) -> list[np.ndarray]:
+    def pull(self) -> list[np.ndarray]:
+        """What has come out: float32 [channels, samples] each."""
         found = []
         while True:
             try:
