@@ -67,7 +67,8 @@ def _cheapest(shot: Shot, spec: Clips, nearby: Changes, parts: int) -> tuple[flo
     """(cost, times) of the cheapest way to split a shot into so many parts."""
     # Each layer holds the choices for one split, and for each choice the cheapest one before it that can precede it.
     layers: list[tuple[np.ndarray, np.ndarray]] = []
-    times_s, costs = np.array([shot.start_s]), np.zeros(1)
+    times_s: np.ndarray = np.array([shot.start_s])
+    costs: np.ndarray = np.zeros(1)
     for split in range(1, parts):
         next_s, own = _choices(shot, spec, nearby, split, parts)
         before = _cheapest_before(times_s, costs, next_s, spec)

@@ -13,10 +13,14 @@ sum of the pictures' variances. Where a picture of up to eight frames before com
 
 **A gradual transition** is a span in which the middle frame is close to the mean of the two ends while the ends differ:
 a dissolve or fade blends linearly, and nothing else does. With the ends `a` and `b` a window's residual is
-|middle - (a + b) / 2| over |a - b| / 2: 0 for a blend, 1 for a cut, and above 0.5 for the motion of all real footage
-looked at, because on such pictures what moves is in neither end. Windows of 8 to 64 frames are tried. The extent then
-follows from the projection of the frames onto the line from `a` to `b`, which climbs from 0 to 1 within the transition
-and stands still outside; the ends of a straight line through its middle are the transition's ends.
+|middle - (a + b) / 2| over |a - b| / 2: 0 for a blend, 1 for a cut, and above 0.6 for the motion of all real footage
+looked at, because on such pictures what moves is in neither end. Where both shots of a dissolve move, the residual may
+be 0.6 too; but mixing two pictures takes contrast away (the variance of the middle is 0.4 to 0.8 of the ends' mean;
+motion leaves 0.97 or more), so with such a dip up to 0.65 passes. A pan over smooth pictures blends as well: where one
+end fits the other when it is moved a little, it is none. Windows of 8 to 64 frames are tried. The extent then follows
+from the projection of the frames onto the line from `a` to `b`, which climbs from 0 to 1 within the transition and
+stands still outside; the ends of a straight line through its middle are the transition's ends. A fade out and the fade
+in after it are one transition. So is a single frame that mixes the shots around a cut.
 
 Frames are kept for 512 at a time, so memory is bounded: 0.5 MB of tiny pictures. Longer ramps are found in parts and
 joined.
@@ -45,7 +49,8 @@ _MIN_DISTANCE = 10.0
 _MIN_SHARE = 0.6
 _MIN_SHARE_OF_EMPTY = 0.25  # a dark picture that fades changes in its lighter part alone
 _MAX_RESIDUAL = 0.35
-_MAX_SPREAD = 0.5
+_MIN_DISTANCE_MOVING, _MAX_RESIDUAL_MOVING, _MAX_DIP = 25.0, 0.65, 0.8
+_MAX_SPREAD = 0.7
 _MAX_STEP = 0.7  # of the way, in one frame: more is a cut with motion beside it
 _REACH = 40
 _FLAT = 8.0
@@ -211,8 +216,9 @@ def _ramps(tiny: np.ndarray, times_s: np.ndarray, share: np.ndarray) -> list[_Ra
     frames = tiny.astype(np.float32)
     found: list[_Ramp] = []
     taken = np.zeros(len(tiny), bool)
-    flat = np.einsum("ij,ij->i", frames, frames) / frames.shape[1] - _mean(tiny) ** 2 < _FLAT**2
-    for first, last in _windows(tiny, frames, times_s, share, flat):
+    variance = np.einsum("ij,ij->i", frames, frames) / frames.shape[1] - _mean(tiny) ** 2
+    flat = variance < _FLAT**2
+    for first, last in _windows(tiny, frames, times_s, share, variance):
         if taken[(first + last) // 2]:
             continue
         ramp = _extent(frames, times_s, first, last)
@@ -243,10 +249,11 @@ def _with_holds(ramps: list[_Ramp], tiny: np.ndarray, times_s: np.ndarray) -> li
 
 
 def _windows(
-    tiny: np.ndarray, frames: np.ndarray, times_s: np.ndarray, share: np.ndarray, flat: np.ndarray
+    tiny: np.ndarray, frames: np.ndarray, times_s: np.ndarray, share: np.ndarray, variance: np.ndarray
 ) -> list[tuple[int, int]]:
     """Windows that look like a blend of their ends, the clearest first. Long ones are tried at every few frames."""
     so_far = np.cumsum(share)
+    flat = variance < _FLAT**2
     found = []
     for half in _HALF_WINDOWS:
         middle = np.arange(half, len(tiny) - half, max(half // 4, 1))
@@ -261,7 +268,10 @@ def _windows(
         progress = np.clip((times_s[middle] - times_s[middle - half]) / length_s, 0.25, 0.75)[:, None]
         off = _root_mean_square(frames[middle] - start - progress * (end - start))
         residual = 2 * off / np.maximum(distance, 1e-6)
-        for index in np.flatnonzero((distance >= _MIN_DISTANCE) & (residual <= _MAX_RESIDUAL)):
+        dip = variance[middle] / np.maximum((variance[middle - half] + variance[middle + half]) / 2, 1)
+        clear = (distance >= _MIN_DISTANCE) & (residual <= _MAX_RESIDUAL)
+        moving = (distance >= _MIN_DISTANCE_MOVING) & (residual <= _MAX_RESIDUAL_MOVING) & (dip <= _MAX_DIP)
+        for index in np.flatnonzero(clear | moving):
             clearness = float(distance[index] * (1 - residual[index]))
             found.append((-clearness, int(middle[index]), half))
     return [(middle - half, middle + half) for _, middle, half in sorted(found)]

