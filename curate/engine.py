@@ -177,8 +177,8 @@ class Pool:
                     workers[Worker(self._work, self._limits, self._context)] = None
                 for worker in workers:
                     if worker.is_ready and workers[worker] is None and self._state.waiting:
-                        workers[worker] = given = self._state.waiting.popleft()
-                        worker.give(given.content)
+                        workers[worker] = next_one = self._state.waiting.popleft()
+                        worker.give(next_one.content)
                 by_connection = {worker.connection: worker for worker in workers}
                 for ready in connection.wait([self._wake_reader, *by_connection], timeout=_LOOK_S):
                     if ready == self._wake_reader:

@@ -175,7 +175,7 @@ def describe(error: BaseException) -> str:
 def _serve(connection: Connection, work: bytes, limits: Limits) -> None:
     """The worker's side: answers each item until the pipe closes."""
     global _frame_timeout_s
-    _end_with_parent()
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes, and the parent ends this one
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -244,7 +244,7 @@ def _kilobytes(status: str, name: str) -> int:
     return int(found.group(1)) if found else 0
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Has the kernel end this process when its parent's end of the start-up pipe closes.
 
     A thread that waits for it would not run while C code holds the interpreter, and the parent-death signal of Linux
