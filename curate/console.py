@@ -24,14 +24,20 @@ err = Console(stderr=True, highlight=False)
 @contextmanager
 def bars() -> Iterator[Progress]:
     """A progress callback that draws a bar for each kind of thing counted; on a terminal, gone when done."""
-    columns = (TextColumn("{task.description:>12}"), BarColumn(40), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description:>12}"),
+        BarColumn(40),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
     with Bars(*columns, console=err, transient=True, disable=not err.is_terminal) as shown:
         tasks: dict[str, TaskID] = {}
 
-        def advance(what: str, done: int, total: int) -> None:
+        def advance(what: str, done: int, total: int, note: str = "") -> None:
             if what not in tasks:
-                tasks[what] = shown.add_task(what, total=total)
-            shown.update(tasks[what], completed=done, total=total)
+                tasks[what] = shown.add_task(what, total=total, note=note)
+            shown.update(tasks[what], completed=done, total=total, note=note)
 
         yield advance
 

@@ -6,6 +6,7 @@ small batches, outcomes last: a video without an outcome is looked at again, and
 `kill -9` at any moment and a rerun end as an undisturbed run does.
 """
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +17,9 @@ import polars as pl
 
 from curate import engine, views
 from curate.analyze.embed import load_embedder, model_id, pick_device
+from curate.analyze.embed_place import Placed, placed
 from curate.analyze.files import SourceFile, find_files, identify
+from curate.analyze.pace import Pace
 from curate.analyze.video import VideoAnalysis, analyze_video
 from curate.catalog import Catalog
 from curate.errors import CurateError, InputError
@@ -41,7 +44,8 @@ _Row = dict[str, Any]
 class CollectSummary:
     """What a run found and did. Every input is ok, filtered or failed; `skipped` of them were settled before.
 
-    `clips` are all that the sources have now, `new_clips` and `video_s` what this run analysed.
+    `clips` are all that the sources have now, `new_clips` and `video_s` what this run analysed, with so many `workers`
+    on so many `cores`: `times_real` hours of footage an hour, and `bottleneck` (decode, embed, write) took most of it.
     """
 
     run_id: str
@@ -55,6 +59,10 @@ class CollectSummary:
     video_s: float
     seconds: float
     device: str
+    workers: int
+    cores: int
+    times_real: float | None
+    bottleneck: str | None
     failures: list[tuple[str, str]]
 
 
@@ -101,14 +109,14 @@ def collect(
         catalog = workspace.catalog
         files = identify(catalog, find_files(workspace, wanted.values(), progress), run_id, progress)
         plan = _plan(catalog, files, set(wanted), analysis, retry_failed=retry_failed)
-        writer = _Writer(catalog, run_id)
+        writer, pace = _Writer(catalog, run_id), Pace(0)
         catalog.write("videos", plan.moved, run_id=run_id)
         catalog.write("outcomes", plan.settled, run_id=run_id)
         if plan.pending:
             load_embedder(analysis.embedding)
             turn = order(plan.pending, run_id, progress) if order else Turn(plan.pending, [])
             catalog.write("outcomes", _left_out(catalog, turn, analysis), run_id=run_id)
-            _analyse(turn.files, analysis, writer, progress)
+            pace = _analyse(turn.files, analysis, writer, progress)
         changed = {row["item"] for row in plan.settled} | {file.item for file in plan.pending}
         outcomes = _outcomes_of(catalog, {file.item for file in files})
         number_of = dict(outcomes["outcome"].value_counts().iter_rows())
@@ -125,6 +133,10 @@ def collect(
             video_s=writer.video_s,
             seconds=time.monotonic() - started,
             device=device,
+            workers=pace.workers,
+            cores=len(os.sched_getaffinity(0)),
+            times_real=pace.times_real if pace.footage_s else None,
+            bottleneck=pace.bottleneck if pace.footage_s else None,
             failures=list(failures.select("item", "reason").iter_rows()),
         )
 
@@ -166,7 +178,7 @@ def _plan(
             row = _outcome(file, key, "ok", video["lost"], value=video["lost_s"])
             if (video["source"], video["path"], video["licence"]) != (file.source, file.path, file.licence):
                 moved.append(_own(video) | {"source": file.source, "path": file.path, "licence": file.licence})
-        elif known and known["outcome"] == "failed" and known["work_key"] == key and not retry_failed:
+        elif known and known["work_key"] == key and _is_settled(known) and not retry_failed:
             continue
         else:
             pending.append(file)
@@ -181,13 +193,18 @@ def _plan(
     return _Plan(settled, moved, pending)
 
 
+def _is_settled(known: _Row) -> bool:
+    """Whether a failure is the file's; a worker that was killed from outside says nothing of it."""
+    return bool(known["outcome"] == "failed" and known["reason"] != engine.KILLED)
+
+
 def _left_out(catalog: Catalog, turn: Turn, analysis: Analysis) -> list[_Row]:
     """Outcomes of the files that are left; one with clips under earlier parameters keeps them and its outcome."""
     done = catalog.scan("outcomes").filter(pl.col("stage") == "collect", pl.col("outcome") == "ok")
     in_force = set(done.select("item").collect()["item"])
     parameters = _parameters(analysis)
     return [
-        _outcome(file, work_key(file.video_id, *parameters), "filtered", reason) | {"value": value}
+        _outcome(file, work_key(file.video_id, *parameters), "filtered", reason, value=value)
         for file, reason, value in turn.left
         if file.item not in in_force
     ]
@@ -205,28 +222,35 @@ def _originals(files: list[SourceFile], earlier: Mapping[str, _Row], sources: se
     return found
 
 
-def _analyse(pending: list[SourceFile], analysis: Analysis, writer: "_Writer", progress: Progress) -> None:
+def _analyse(pending: list[SourceFile], analysis: Analysis, writer: "_Writer", progress: Progress) -> Pace:
     """Runs the pending files through the engine; what is finished is kept whatever ends the run."""
+    if not pending:
+        return Pace(0)
     workers = min(engine.worker_count(analysis.engine), len(pending))
     here = analysis.engine.model_copy(update={"workers": workers})
     parameters = _parameters(analysis)
     progress("videos", 0, len(pending))
-    try:
-        for done, result in enumerate(engine.run(partial(_analyse_file, analysis=analysis), pending, here), 1):
-            file, key = result.item, work_key(result.item.video_id, *parameters)
-            if isinstance(result, engine.Success):
-                writer.add(_rows_of(file, key, result.value, result.seconds))
-            else:
-                writer.add({"outcomes": [_outcome(file, key, "failed", result.reason, seconds=result.seconds)]})
-            if writer.is_due():
-                writer.commit()
-            progress("videos", done, len(pending))
-    finally:
-        writer.commit()
+    with placed(analysis.embedding, here) as model:
+        pace, analyse = Pace(workers), partial(_analyse_file, analysis=analysis, model=model)
+        try:
+            for done, result in enumerate(engine.run(analyse, pending, here, prepare=model.open), 1):
+                file, key = result.item, work_key(result.item.video_id, *parameters)
+                if isinstance(result, engine.Success):
+                    writer.add(_rows_of(file, key, result.value, result.seconds))
+                    pace.add(result.value.info.duration_s, result.seconds, result.value.embed_s)
+                else:
+                    writer.add({"outcomes": [_outcome(file, key, "failed", result.reason, seconds=result.seconds)]})
+                if writer.is_due():
+                    writer.commit()
+                pace.write_s = writer.seconds
+                progress("videos", done, len(pending), str(pace))
+        finally:
+            writer.commit()
+    return pace
 
 
-def _analyse_file(file: SourceFile, analysis: Analysis) -> VideoAnalysis:
-    return analyze_video(file.path, analysis)
+def _analyse_file(file: SourceFile, analysis: Analysis, model: Placed) -> VideoAnalysis:
+    return analyze_video(file.path, analysis, embedder=model.open())
 
 
 class _Writer:
@@ -238,7 +262,7 @@ class _Writer:
             name: [] for name in ("shots", "clips", "embeddings", "thumbnails", "videos", "outcomes")
         }
         self._committed = time.monotonic()
-        self.clips, self.video_s = 0, 0.0
+        self.clips, self.video_s, self.seconds = 0, 0.0, 0.0
 
     def add(self, rows: Mapping[str, list[_Row]]) -> None:
         for table, some in rows.items():
@@ -250,10 +274,12 @@ class _Writer:
         return len(self._tables["videos"]) >= _BATCH_VIDEOS or time.monotonic() - self._committed > _BATCH_S
 
     def commit(self) -> None:
+        started = time.monotonic()
         for table, rows in self._tables.items():
             self._catalog.write(table, rows, run_id=self._run_id)
             rows.clear()
         self._committed = time.monotonic()
+        self.seconds += self._committed - started
 
 
 def _rows_of(file: SourceFile, key: str, made: VideoAnalysis, seconds: float) -> dict[str, list[_Row]]:

@@ -100,7 +100,7 @@ def test_killed_in_mid_run_and_run_again_is_as_undisturbed(footage: Path, make_w
         "from pathlib import Path\n"
         "if __name__ == '__main__':\n"
         "    module._BATCH_VIDEOS = 1\n"
-        "    def tell(what, done, total):\n"
+        "    def tell(what, done, total, note=''):\n"
         "        print(what, done, flush=True)\n"
         "    module.collect(Workspace(Path(sys.argv[1])), progress=tell)\n"
     )
