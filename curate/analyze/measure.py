@@ -211,8 +211,9 @@ class _Run:
         done, rows, committed = 0, list[_Row](), time.monotonic()
         self._progress(f"clips measured for {signal}", 0, len(pending))
         try:
-            work = partial(_measure_clips, spec=self._analysis.signals)
-            for result in engine.run(work, items, self._engine(len(items))):
+            spec = self._analysis.signals
+            work, prepare = partial(_measure_clips, spec=spec), partial(_load, signal, spec)
+            for result in engine.run(work, items, self._engine(len(items)), prepare=prepare):
                 found = result.value if isinstance(result, engine.Success) else None
                 for at, clip_id in enumerate(result.item.clip_ids):
                     row = found[at] if found is not None else {"problem": getattr(result, "reason", None)}
@@ -265,6 +266,21 @@ def _items(signal: str, pending: list[_Row], catalog: Catalog) -> Iterator[_Item
                 tuple(row["clip_id"] for row in some),
                 tuple((row["start_s"], row["end_s"]) for row in some),
             )
+
+
+def _load(signal: str, spec: Signals) -> None:
+    """Loads what a signal is measured with, once in each worker."""
+    if signal == "text":
+        from curate.analyze.text import load
+    elif signal == "speech":
+        from curate.analyze.speech import load
+    else:
+        from curate.analyze.transcript import load_model
+
+        assert spec.whisper is not None
+        load_model(spec.whisper)
+        return
+    load()
 
 
 def _measure_clips(item: _Item, spec: Signals) -> list[_Row]:

@@ -48,7 +48,7 @@ def probabilities(samples: np.ndarray) -> np.ndarray:
     led = np.concatenate([np.zeros(_CONTEXT, np.float32), samples])
     windows = np.lib.stride_tricks.sliding_window_view(led, _CONTEXT + _WINDOW)[::_WINDOW][:count]
     state = np.zeros((1, 1, _STATE), np.float32)
-    found = _network().run(["speech_probs"], {"input": np.ascontiguousarray(windows), "h": state, "c": state})
+    found = load().run(["speech_probs"], {"input": np.ascontiguousarray(windows), "h": state, "c": state})
     return np.asarray(found[0], np.float32)
 
 
@@ -82,7 +82,8 @@ def spans(likely: np.ndarray) -> list[Span]:
 
 
 @lru_cache(maxsize=1)
-def _network() -> Any:
+def load() -> Any:
+    """The network, loaded once in a process."""
     import onnxruntime
 
     found = importlib.util.find_spec("silero_vad")

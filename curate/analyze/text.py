@@ -81,7 +81,7 @@ def text_between(
 
 def read(image: np.ndarray) -> tuple[list[Line], float]:
     """The lines of text in one picture, uint8 BGR [height, width, 3], and the share of the area they cover together."""
-    found = _reader()(image)
+    found = load()(image)
     if found.boxes is None or not found.txts:
         return [], 0.0
     height, width = image.shape[:2]
@@ -144,10 +144,13 @@ def _pictures(
 
 
 @lru_cache(maxsize=1)
-def _reader() -> Any:
+def load() -> Any:
+    """RapidOCR with its networks, loaded once in a process."""
     from rapidocr import RapidOCR
 
     threads = {f"EngineConfig.onnxruntime.{kind}_op_num_threads": 1 for kind in ("intra", "inter")}
     # Text stands upright on screens, so the network that looks for text on its head is left out.
     sizes = {"Det.limit_type": "max", "Det.limit_side_len": 2000}
-    return RapidOCR(params={"Global.use_cls": False, "Global.log_level": "error", **threads, **sizes})
+    reader = RapidOCR(params={"Global.use_cls": False, "Global.log_level": "error", **threads, **sizes})
+    reader(np.zeros((32, 96, 3), np.uint8))  # it loads them at its first picture
+    return reader

@@ -57,12 +57,13 @@ def transcribe(path: Path | str, start_offset_s: float, span: Span, spec: Signal
     """
     assert spec.whisper is not None
     samples = samples_between(path, start_offset_s, span)
-    found, _ = _model(spec.whisper).transcribe(samples, language=spec.language, vad_filter=True)
+    found, _ = load_model(spec.whisper).transcribe(samples, language=spec.language, vad_filter=True)
     return [Sentence(span[0] + part.start, min(span[0] + part.end, span[1]), part.text.strip()) for part in found]
 
 
 @lru_cache(maxsize=1)
-def _model(directory: str) -> Any:
+def load_model(directory: str) -> Any:
+    """A Whisper model, loaded once in a process; it counts with one thread, as everything in a worker."""
     from faster_whisper import WhisperModel
 
     return WhisperModel(directory, device="cpu", compute_type="int8", cpu_threads=1, local_files_only=True)
