@@ -7,7 +7,8 @@ costs no more memory than a short one: of its keyframes at most `triage.keyframe
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,8 @@ import numpy as np
 import polars as pl
 
 from curate import engine
-from curate.analyze.embed import load_embedder, model_id
+from curate.analyze.embed import PictureEmbedder, load_embedder, model_id
+from curate.analyze.embed_place import Placed, placed
 from curate.analyze.files import SourceFile
 from curate.catalog import Catalog
 from curate.identity import work_key
@@ -58,34 +60,27 @@ def triage(
         for row in known.iter_rows(named=True)
     }
     missing = [file for video_id, file in wanted.items() if video_id not in looks]
-    rows: list[dict] = []
-    committed = time.monotonic()
-    try:
-        for done, result in enumerate(engine.run(partial(_look_at, analysis=analysis), missing, analysis.engine), 1):
-            if isinstance(result, engine.Success):
-                video_id = result.item.video_id
-                looks[video_id] = result.value
-                rows.append(_row(video_id, keys[video_id], analysis, result.value))
-            if time.monotonic() - committed > _COMMIT_S:
-                catalog.write("triage", rows, run_id=run_id)
-                rows.clear()
-                committed = time.monotonic()
-            progress("triaged", done, len(missing))
-    finally:
-        catalog.write("triage", rows, run_id=run_id)
+    if missing:
+        with closing(_Rows(catalog, run_id)) as rows:
+            for done, result in enumerate(_run(missing, analysis), 1):
+                if isinstance(result, engine.Success):
+                    video_id = result.item.video_id
+                    looks[video_id] = result.value
+                    rows.add(_row(video_id, keys[video_id], analysis, result.value))
+                progress("triaged", done, len(missing))
     return looks
 
 
-def look_at(path: Path | str, analysis: Analysis) -> Look:
-    """Decodes and embeds the keyframes of one video.
+def look_at(path: Path | str, analysis: Analysis, *, embedder: PictureEmbedder | None = None) -> Look:
+    """Decodes and embeds the keyframes of one video, with the analysis' own model where none is given.
 
     Raises:
         DecodeError: it cannot be opened, or has no keyframe that decodes.
     """
-    embedder = load_embedder(analysis.embedding)
-    info = probe(path)
-    branch = embedder.branch(info.width, info.height)
-    frames = spread(keyframes(path, branch), analysis.triage.keyframes)
+    embedder = embedder or load_embedder(analysis.embedding)
+    info, most = probe(path, analysis.limits), analysis.triage.keyframes
+    branch = embedder.branch(info.width, info.height, every_s=info.duration_s / most)
+    frames = spread(_alive(keyframes(path, branch, limits=analysis.limits)), most)
     vectors = [
         embedder.images(np.stack([frame.image for frame in frames[at : at + analysis.embedding.batch]]))
         for at in range(0, len(frames), analysis.embedding.batch)
@@ -93,8 +88,42 @@ def look_at(path: Path | str, analysis: Analysis) -> Look:
     return Look(info.duration_s, np.array([frame.time_s for frame in frames]), np.concatenate(vectors))
 
 
-def _look_at(file: SourceFile, analysis: Analysis) -> Look:
-    return look_at(file.path, analysis)
+def _run(
+    files: Sequence[SourceFile], analysis: Analysis
+) -> Iterator[engine.Success[SourceFile, Look] | engine.Failure[SourceFile]]:
+    workers = min(engine.worker_count(analysis.engine), len(files))
+    here = analysis.engine.model_copy(update={"workers": workers})
+    with placed(analysis.embedding, here) as model:
+        yield from engine.run(partial(_look_at, analysis=analysis, model=model), files, here, prepare=model.open)
+
+
+class _Rows:
+    """Gathers rows of `triage` and commits them now and then, and at the end whatever ends the run."""
+
+    def __init__(self, catalog: Catalog, run_id: str) -> None:
+        self._catalog, self._run_id = catalog, run_id
+        self._rows: list[dict] = []
+        self._committed = time.monotonic()
+
+    def add(self, row: dict) -> None:
+        self._rows.append(row)
+        if time.monotonic() - self._committed > _COMMIT_S:
+            self.close()
+
+    def close(self) -> None:
+        self._catalog.write("triage", self._rows, run_id=self._run_id)
+        self._rows.clear()
+        self._committed = time.monotonic()
+
+
+def _alive(frames: Iterable[T]) -> Iterator[T]:
+    for frame in frames:
+        engine.heartbeat()
+        yield frame
+
+
+def _look_at(file: SourceFile, analysis: Analysis, model: Placed) -> Look:
+    return look_at(file.path, analysis, embedder=model.open())
 
 
 def spread(items: Iterable[T], most: int) -> list[T]:

@@ -56,7 +56,7 @@ class Duplicates(Spec):
 
 
 class Triage(Spec):
-    keyframes: int = Field(default=64, gt=0, description="Most keyframes kept of a video, spread over it.")
+    keyframes: int = Field(default=256, gt=0, description="Most keyframes kept of a video, spread over it.")
     copy_from: float = Field(default=0.95, gt=0, le=1, description="Agreement of keyframes that makes a copy.")
 
 
