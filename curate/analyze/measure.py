@@ -85,10 +85,10 @@ def measure(
     with workspace.lock("measure"):
         run = _Run(workspace, retry_failed, progress)
         for signal in SIGNALS:
-            run.measure(signal, lambda clips, signal=signal: _needing(clips, signal, conditions))
+            run.measure(signal, partial(_needing, signal=signal, conditions=conditions))
         for signal in SIGNALS:
             if signal in (signals or ()):
-                run.measure(signal, lambda clips: matching(clips, where, source="--where"))
+                run.measure(signal, partial(matching, where=where, source="--where"))
         clips, failed = run.write_outcomes()
         return MeasureSummary(run.run_id, clips, run.measured, failed, time.monotonic() - started)
 

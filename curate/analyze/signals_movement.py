@@ -53,7 +53,7 @@ def movement(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
 
 @lru_cache(maxsize=1)
 def _flow() -> cv2.DISOpticalFlow:
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
     flow.setFinestScale(1)  # the preset's own, 2, costs a third and is 10% off
     return flow
 

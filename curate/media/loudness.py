@@ -115,7 +115,7 @@ def _measure(container: InputContainer, info: VideoInfo) -> Loudness | None:
 def _frames(container: InputContainer, offset_s: float, energies: "_Energies") -> Iterator[tuple[float, av.AudioFrame]]:
     """(seconds from the first shown frame, decoded frame), past what is damaged, which `energies` is told."""
     stream = container.streams.audio[0]
-    stream.thread_count = 1
+    stream.codec_context.thread_count = 1
     tick_s = float(stream.time_base or 0)
     reached_s, lost_since_s = -math.inf, None
     for packet in _packets(container, stream):

@@ -66,7 +66,7 @@ def _decoded(path: Path | str, from_s: float, rate_hz: int, layout: str) -> Iter
 
     with open_video(path) as (container, _):
         stream = container.streams.audio[0]
-        stream.thread_count = 1
+        stream.codec_context.thread_count = 1
         if from_s > _EARLY_S:
             container.seek(int((from_s - _EARLY_S) * av.time_base))
         for frame in container.decode(stream):

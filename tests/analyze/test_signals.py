@@ -12,7 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curate.analyze.shots import picture_size
 from curate.analyze.signals import SignalMeter
+from curate.media.decode import Branch, decode
+from curate.media.probe import probe
+from tests.analyze.conftest import World
 
 
 def flat(luma: int) -> np.ndarray:
@@ -226,6 +230,32 @@ def test_black_is_a_share_of_time_not_of_frames() -> None:
     for time_s, luma in ((0.0, 0), (3.0, 200), (3.5, 200)):
         meter.process(time_s, flat(luma))
     assert meter.between((0.0, 4.0)).black == pytest.approx(0.75)
+
+
+def test_the_sample_worlds_camera_and_objects_move_where_its_scripts_say(world: World) -> None:
+    """Its cameras pan by a fiftieth of a pixel a frame. In front of the studio's flat wall no pan can be seen."""
+    directory, truth = world
+    pans, stills, acting, idle = [], [], [], []
+    for video in truth["videos"]:
+        if video["kind"] != "original":
+            continue
+        info = probe(directory / video["file"])
+        meter = SignalMeter()
+        for frame in decode(
+            directory / video["file"], {"small": Branch(*picture_size(info.width, info.height), "bgr24")}
+        ):
+            meter.process(frame.time_s, frame.image)
+        for shot in video["shots"]:
+            found = meter.between((shot["start_s"] + 0.5, shot["end_s"] - 0.5))
+            acts = any(shot["start_s"] <= each["start_s"] < shot["end_s"] for each in video["segments"])
+            if shot["background"] != "studio":
+                (pans if shot["pan_per_s"] else stills).append(found.camera_motion)
+            if not shot["pan_per_s"]:
+                (acting if acts else idle).append(found.object_motion)
+    assert np.mean([pan > still for pan in pans for still in stills]) > 0.85
+    assert np.median(pans) > 5 * np.median(stills)
+    assert np.median(acting) > 5 * np.median(idle)
+    assert 0.005 < np.median(pans) < 0.015
 
 
 @given(st.lists(st.floats(0.001, 3.0), min_size=1, max_size=20), st.integers(0, 5), st.data())
