@@ -131,7 +131,7 @@ TABLES: dict[str, Table] = {
         columns={
             "clip_id": pl.String,
             "model_id": pl.String,
-            "vector": pl.List(pl.Float32),  # unit norm: mean of the frame vectors
+            "vector": pl.Binary,  # float16 [dim], unit norm: mean of the frame vectors
             "frame_times_s": pl.List(pl.Float64),  # source seconds
             "frame_vectors": pl.Binary,  # float16 [frames, dim], unit norm, row-major
         },

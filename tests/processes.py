@@ -19,3 +19,16 @@ def wait_until(holds: Callable[[], bool], at_most_s: float = 60.0) -> None:
     while not holds():
         assert time.monotonic() < end, "it never came to hold"
         time.sleep(0.01)
+
+
+def children(pid: int) -> list[int]:
+    """Processes that this one has started and that are there now."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        if parent == pid:
+            found.append(int(stat.parent.name))
+    return found

@@ -27,6 +27,7 @@ from curate.identity import span_id, work_key
 from curate.media.gaps import what_is_lost
 from curate.progress import Progress, silent
 from curate.specs import Analysis, Source
+from curate.vectors import pack
 from curate.workspace import Workspace, new_run_id
 
 STAGE_VERSION = 1
@@ -298,7 +299,7 @@ def _rows_of(file: SourceFile, key: str, made: VideoAnalysis, seconds: float) ->
             {
                 "clip_id": clip_id,
                 "model_id": made.model_id,
-                "vector": clip.vector.tolist(),
+                "vector": pack(clip.vector),
                 "frame_times_s": list(clip.frame_times_s),
                 "frame_vectors": clip.frame_vectors,
                 "work_key": key,

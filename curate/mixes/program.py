@@ -206,7 +206,7 @@ def untargeted(mix: Mix, clips: pl.DataFrame, labels: pl.DataFrame, vectors: pl.
     """Clips under the limits with a vector, and not labelled present for any of the mix's capabilities."""
     targeted = labels.filter(pl.col("verdict") == "present", pl.col("capability").is_in(list(mix.capabilities)))
     known = (
-        vectors if vectors is not None else pl.DataFrame(schema={"clip_id": pl.String, "vector": pl.List(pl.Float32)})
+        vectors if vectors is not None else pl.DataFrame(schema={"clip_id": pl.String, "vector": pl.Binary})
     )
     return (
         allowed_clips(clips, labels, mix.limits, mix.seed)

@@ -20,7 +20,7 @@ def spread(vectors: pl.Series, count: int, *, seed: int) -> list[int]:
     """All row numbers in the order they should be taken: any first part of it is spread over the clusters.
 
     Args:
-        vectors: List(Float32), unit norm; rows in an order that does not depend on the catalog's.
+        vectors: packed (`curate.vectors`), unit norm; rows in an order that does not depend on the catalog's.
         count: how many will be taken, about; sets the number of clusters.
         seed: of the clustering.
     """

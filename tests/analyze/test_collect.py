@@ -79,7 +79,7 @@ def test_every_file_of_the_world_has_the_outcome_that_the_truth_says(
     for row in embeddings.iter_rows(named=True):
         times = row["frame_times_s"]
         assert times and all(row["start_s"] - 1e-9 <= time < row["end_s"] for time in times)
-        assert unpack(row["frame_vectors"], len(times)).shape == (len(times), len(row["vector"]))
+        assert unpack(row["frame_vectors"], len(times)).shape == (len(times), len(unpack(row["vector"], 1)[0]))
 
     again = collect(workspace)
     assert (again.skipped, again.new_clips, again.video_s) == (summary.inputs, 0, 0)

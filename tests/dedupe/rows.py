@@ -59,7 +59,7 @@ def write_clips(workspace: Workspace, clips: Sequence[Clip], *, work_key: str = 
         for clip in clips
     ]
     for row in embeddings:
-        row["vector"] = row["vector"].tolist()
+        row["vector"] = pack(row["vector"])
     tables = {
         "videos": list(videos.values()),
         "clips": rows,

@@ -38,7 +38,7 @@ def add_videos(workspace: Workspace, names: Iterable[str], path: Path, *, licenc
         seed = int(clip_id(name, index)[:8], 16)
         vectors = unit(np.random.default_rng(seed).normal(size=(4, DIM))).astype(np.float32)
         times_s = [index * CLIP_S + 0.5 * k for k in range(4)]
-        rows.append({"clip_id": clip_id(name, index), "model_id": MODEL, "vector": unit(vectors.mean(axis=0)).tolist(),
+        rows.append({"clip_id": clip_id(name, index), "model_id": MODEL, "vector": pack(unit(vectors.mean(axis=0))),
                      "frame_times_s": times_s, "frame_vectors": pack(vectors)})  # fmt: skip
     catalog.write("embeddings", rows, run_id="t", work_key="w")
     outcomes = [{"stage": "collect", "item": f"test/{name}", "video_id": name, "outcome": "ok"} for name in names]

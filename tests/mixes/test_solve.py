@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from curate.errors import CurateError
 from curate.mixes.solve import Solution, solve
 from curate.specs.mix import Mix
-from curate.vectors import unit
+from curate.vectors import pack, unit
 
 CAPABILITIES = ("bounce", "roll", "spin")
 
@@ -45,8 +45,8 @@ def label_rows(*rows: tuple[str, str, str]) -> pl.DataFrame:
 
 def vector_rows(clips: pl.DataFrame, *, seed: int = 0) -> pl.DataFrame:
     points = unit(np.random.default_rng(seed).normal(size=(clips.height, 8))).astype(np.float32)
-    schema = {"clip_id": pl.String, "vector": pl.List(pl.Float32)}
-    return pl.DataFrame({"clip_id": clips["clip_id"], "vector": points.tolist()}, schema=schema)
+    schema = {"clip_id": pl.String, "vector": pl.Binary}
+    return pl.DataFrame({"clip_id": clips["clip_id"], "vector": [pack(point) for point in points]}, schema=schema)
 
 
 def run(clips: pl.DataFrame, labels: pl.DataFrame, mix: Mix, negatives: float = 0.25) -> Solution:
@@ -248,8 +248,8 @@ def test_replay_is_spread_over_embedding_space_not_over_what_abounds() -> None:
     rng = np.random.default_rng(0)
     points = np.vstack([np.eye(8)[0] + 0.01 * rng.normal(size=(95, 8)), np.eye(8)[1:6]])
     vectors = pl.DataFrame(
-        {"clip_id": clips["clip_id"], "vector": unit(points).tolist()},
-        schema={"clip_id": pl.String, "vector": pl.List(pl.Float32)},
+        {"clip_id": clips["clip_id"], "vector": [pack(point) for point in unit(points)]},
+        schema={"clip_id": pl.String, "vector": pl.Binary},
     )
     mix = make_mix(budget={"clips": 10}, replay={"share": 1.0}, capabilities={})
     picks = solve(clips, label_rows(), mix, negatives={}, vectors=vectors).picks

@@ -82,7 +82,7 @@ def _write_catalog(workspace: Workspace, footage: Path) -> None:
                 {
                     "clip_id": clip,
                     "model_id": embedder.model_id,
-                    "vector": unit(vectors.mean(0)).tolist(),
+                    "vector": pack(unit(vectors.mean(0))),
                     "frame_times_s": times_s.tolist(),
                     "frame_vectors": pack(vectors),
                 }
