@@ -18,6 +18,7 @@ import polars as pl
 
 from curate import engine, views
 from curate.analyze.clips import Span
+from curate.analyze.transcript import model_key, require_model
 from curate.catalog import Catalog
 from curate.errors import DecodeError, InputError
 from curate.identity import work_key
@@ -94,18 +95,19 @@ def measure(
 
 
 def check_conditions(workspace: Workspace, *, signals: Sequence[str] | None = None, where: str | None = None) -> None:
-    """Makes sure, before hours of work, that what conditions name can be measured here.
+    """Makes sure, before hours of work, that conditions can be evaluated and what they name can be measured here.
 
     Raises:
-        InputError: a condition is not SQL, or one names `transcript` and there is no model.
+        InputError: a condition cannot be used, or one names `transcript` and there is no model.
     """
     conditions = _conditions(workspace) if signals is None else [(where, "--where")] if where else []
+    columns = views.clips(workspace.catalog).head(0).collect()
+    for sql, source in conditions:
+        matching(columns, sql, source=source)
     asking: list[object] = [source for sql, source in conditions if "transcript" in names_of(sql, source=source)]
     if "transcript" in (signals or ()):
         asking.append("--signals")
     if asking:
-        from curate.analyze.transcript import require_model
-
         require_model(workspace.analysis().signals, asked_by=asking[0])
 
 
@@ -332,9 +334,9 @@ _MEASURE: dict[str, Callable[[_Item, Span, Signals], _Row]] = {
 
 def _key(clip_id: str, signal: str, spec: Signals) -> str:
     """Of one measurement: the clip's own id is a hash of content and span."""
-    parameters: dict[str, tuple[object, ...]] = {
-        "speech": (),
-        "text": (spec.text_every_s, spec.text_px),
-        "transcript": (spec.whisper, spec.language),
-    }
-    return work_key(clip_id, "measure", STAGE_VERSION, signal, parameters[signal])
+    parameters: tuple[object, ...] = ()
+    if signal == "text":
+        parameters = (spec.text_every_s, spec.text_px)
+    elif signal == "transcript":
+        parameters = (model_key(spec.whisper), spec.language)
+    return work_key(clip_id, "measure", STAGE_VERSION, signal, parameters)

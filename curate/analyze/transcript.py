@@ -9,10 +9,11 @@ from typing import Any
 from curate.analyze.clips import Span
 from curate.analyze.speech import samples_between
 from curate.errors import InputError
+from curate.identity import file_id
 from curate.specs.analysis import Signals
 
-_FILES = ("model.bin", "config.json")
-"""What a CTranslate2 Whisper model has at least."""
+_FILES = ("model.bin", "config.json", "tokenizer.json")
+"""What a CTranslate2 Whisper model has at least; without its tokenizer, faster-whisper would fetch one."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,17 @@ def require_model(spec: Signals, *, asked_by: object) -> None:
         raise InputError(
             "`transcript` needs faster-whisper", where=asked_by, fix="Install it: pip install 'curate[transcript]'"
         )
+
+
+def model_key(directory: str | None) -> str | None:
+    """A hash of a model's weights; None where there is none."""
+    weights = Path(directory or "") / "model.bin"
+    return _weights_id(weights, weights.stat().st_mtime_ns) if directory and weights.is_file() else None
+
+
+@lru_cache(maxsize=4)
+def _weights_id(weights: Path, modified_ns: int) -> str:
+    return file_id(weights)
 
 
 def transcribe(path: Path | str, start_offset_s: float, span: Span, spec: Signals) -> list[Sentence]:

@@ -201,6 +201,12 @@ def test_a_transcript_without_a_model_is_refused_before_any_work(wanting: Wantin
         measure(workspace)
 
 
+def test_a_condition_that_cannot_be_used_is_found_before_any_footage_is_decoded(workspace: Workspace) -> None:
+    write_capability(workspace, "mistaken", match={"text": ["x"], "where": "spech_share > 0.2"})
+    with pytest.raises(InputError, match=r"mistaken\.yaml: .*spech_share.*Columns: .*speech_share"):
+        check_conditions(workspace)
+
+
 def test_an_unknown_signal_or_a_condition_without_signals_is_refused(wanting: Wanting) -> None:
     workspace = wanting()
     with pytest.raises(InputError, match=f"no costly signal 'ocr'.*{', '.join(SIGNALS)}"):
