@@ -18,12 +18,13 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.container import Flags, OutputContainer
 from av.video.frame import VideoFrame
+from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 
 from curate.errors import InputError
 from curate.media.container import open_video
 from curate.media.frames import shown_frames
-from curate.media.picture import rotation_of
+from curate.media.picture import Scaler, is_plain, rotation_of
 from curate.media.probe import VideoInfo, probe
 from curate.media.sound import read_sound
 
@@ -122,9 +123,9 @@ def _on_grid(path: Path | str, start_s: float, rate: Fraction, frames: int, vide
             yield on_screen
             index += 1
 
-    for time_s, stored, _ in shown_frames(path, start_s, last_s + _TICK_S, lead=True):
+    for time_s, stored, stretch in shown_frames(path, start_s, last_s + _TICK_S, lead=True):
         yield from repeat_until(time_s)
-        on_screen = scaler.picture(stored)
+        on_screen = scaler.picture(stored, stretch)
     yield from repeat_until(float("inf"))
 
 
@@ -133,10 +134,15 @@ class _Upright:
 
     def __init__(self, width: int, height: int) -> None:
         self._size = (width, height)
+        self._unusual = Scaler(width, height, "rgb24", "bicubic")
         self._shape: tuple[int, int, str, int] | None = None
         self._graph = av.filter.Graph()
 
-    def picture(self, stored: VideoFrame) -> VideoFrame:
+    def picture(self, stored: VideoFrame, stretch: float) -> VideoFrame:
+        if not is_plain(stored, stretch):
+            image = self._unusual.picture(stored, stretch)
+            space = Colorspace.ITU709 if self._size[1] > 576 else Colorspace.ITU601
+            return VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p", dst_colorspace=space)
         rotation_deg = rotation_of(stored)
         shape = (stored.width, stored.height, stored.format.name, rotation_deg)
         if shape != self._shape:

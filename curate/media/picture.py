@@ -23,11 +23,12 @@ from curate.errors import DecodeError
 from curate.media.color import BT2020, needs_mapping, to_bt709
 
 PixelFormat = Literal["rgb24", "bgr24"]
-Scaling = Literal["fast_bilinear", "bilinear", "bicubic"]
+Scaling = Literal["fast_bilinear", "area", "bilinear", "bicubic"]
 
 _EXACT = "accurate_rnd+full_chroma_int"  # without them 4:4:4 footage comes out two levels darker
 _FLAGS = {
     "fast_bilinear": "fast_bilinear",
+    "area": f"area+{_EXACT}",
     "bilinear": f"bilinear+{_EXACT}",
     "bicubic": f"bicubic+{_EXACT}",
 }
@@ -51,6 +52,12 @@ def is_mirrored(frame: VideoFrame) -> bool:
         return False
     a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].astype(float)
     return bool(a * d - b * c < 0)
+
+
+def is_plain(frame: VideoFrame, stretch: float = 1.0) -> bool:
+    """Whether scaling and turning is all that a picture needs to be shown right."""
+    mapped = needs_mapping(frame.color_trc, frame.color_primaries)
+    return not (mapped or frame.interlaced_frame or abs(stretch - 1) > _SAME_SHAPE or is_mirrored(frame))
 
 
 class Scaler:

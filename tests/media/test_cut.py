@@ -11,6 +11,7 @@ from curate.errors import InputError
 from curate.media.cut import cut
 from curate.media.decode import Branch, decode
 from curate.media.probe import probe
+from tests.media import torture
 from tests.media.conftest import Maker, number_of
 
 SMALL = {"small": Branch(64, 36)}
@@ -85,3 +86,14 @@ def test_the_same_span_is_the_same_bytes(make_video: Maker, tmp_path: Path) -> N
 def test_a_span_without_frames_is_refused(make_video: Maker, tmp_path: Path, span: tuple[float, float]) -> None:
     with pytest.raises(InputError, match="no span"):
         cut(make_video(), *span, tmp_path / "cut.mp4")
+
+
+@pytest.mark.parametrize("kind", ["pq_libx265_mkv", "hlg_libx265_mp4", "interlaced_h264", "bt709_full"])
+def test_a_cut_shows_the_colours_that_the_source_shows(kind: str, tmp_path: Path) -> None:
+    source, truth = torture.make(kind, tmp_path)
+    target = tmp_path / "cut.mp4"
+    cut(source, 0.0, 0.4, target)
+    (first, *_), shown = decode(target, {"small": Branch(96, 54)}), torture.PATCH
+    assert np.abs(first.image[40, 48].astype(int) - shown).max() <= 12
+    assert numbers(target) == list(range(10))
+    assert truth.patch
