@@ -3,6 +3,24 @@
 A detector sees only times and frames: it knows of no file and no decoder, so one decode feeds it beside everything
 else, and another one slots in by having `process` and `finish`. It tells cuts, which are moments, from gradual
 transitions (dissolves and fades), which have an extent that belongs to neither shot.
+
+Measured as benchmarks.shots does: F1 of cuts against the exact frame, and of gradual transitions by half overlap.
+`unseen` are 140 videos of four sample worlds (384 cuts, 158 gradual) that set no threshold of `blend`; `real` (17 and
+7) and `edited`, real footage cut together with transitions between moving shots (29 and 61), are of the footage that
+its thresholds were set on, so they say that it can be had and not how it carries over. Frames/s of one core.
+
+| detector | unseen: cuts, gradual | real: cuts, gradual | edited: cuts, gradual | frames/s |
+|---|---|---|---|---|
+| `blend`, the default | 0.993, 0.994 | 1.00, 1.00 | 1.00, 0.88 | 57,000 |
+| `adaptive`, PySceneDetect's | 0.90, none | 0.83, none | 0.55, none | 15,700 |
+| AdaptiveDetector as PySceneDetect sets it | 0.92, none | 0.80, none | 0.71, none | 15,900 |
+| `transnet` | not measured | 0.91, 1.00 | not measured | 45 |
+
+What `adaptive` makes up are mostly cuts within dissolves. `transnet`, on `real` within two frames of a cut, has 0.97;
+on unseen and edited footage it was run on one file each, too few for a figure, though it does see dissolves between
+moving shots that `blend` misses. At a thousandth of the speed it is for a GPU, or for few videos. No cascade of the two
+has been tried. `blend` misses cuts between shots that share most of their picture, and wipes; insets that cover less
+than two fifths of the picture are no cuts to it.
 """
 
 from collections.abc import Iterable, Sequence

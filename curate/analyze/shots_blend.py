@@ -7,9 +7,9 @@ Every frame is shrunk to 24 x 14 pixels. Two measures of how two such pictures d
 - their mean absolute difference.
 
 **A cut** is a frame whose share of change from the frame before is at least 0.40 and whose difference is twice that of
-each of the four frames on either side, so that motion, however fast, does not cut. A small jerk of a rich picture,
-which changes all of it a little, is told by its likeness: the mean square of the difference is at least 0.06 of the
-sum of the pictures' variances. Where a picture of up to eight frames before comes back, that was a flash, and no cut.
+each of the four frames on either side, so that motion, however fast, does not cut. Where a picture of up to eight
+frames before comes back, that was a flash, and where one fits the other when it is moved by up to an eighth of the
+width, the camera was jerked: no cuts.
 
 **A gradual transition** is a span in which the middle frame is close to the mean of the two ends while the ends differ:
 a dissolve or fade blends linearly, and nothing else does. With the ends `a` and `b` a window's residual is

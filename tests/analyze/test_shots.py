@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from curate.analyze import shots_transnet
 from curate.analyze.clips import clips_of
-from curate.analyze.shots import Shot, Transition, make_detector, picture_size, shots_between
+from curate.analyze.shots import LEAST_PX, Shot, Transition, make_detector, picture_size, shots_between
 from curate.media.decode import Branch, decode
 from curate.media.probe import probe
 from curate.specs.analysis import Clips, Shots
@@ -268,4 +268,4 @@ def test_shots_between_cuts_cover_the_video_without_gaps(cuts: list[tuple[float,
 def test_pictures_keep_their_aspect() -> None:
     assert picture_size(1920, 1080) == (96, 54)
     assert picture_size(360, 640) == (54, 96)
-    assert min(picture_size(4000, 10)) == 2
+    assert min(picture_size(4000, 10)) == LEAST_PX
