@@ -49,10 +49,10 @@ def test_the_engine_gets_the_files_in_the_order_of_their_best_keyframe(
 ) -> None:
     given: list[list[str]] = []
 
-    def run(function: object, items: object, spec: object) -> object:
+    def run(function: object, items: object, spec: object, **options: object) -> object:
         items = list(items)  # type: ignore[call-overload]
         given.append([item.video_id for item in items])
-        return engine_run(function, items, spec)  # type: ignore[arg-type]
+        return engine_run(function, items, spec, **options)  # type: ignore[arg-type]
 
     engine_run = engine.run
     monkeypatch.setattr(collect_module.engine, "run", run)
