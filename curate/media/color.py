@@ -6,8 +6,8 @@ The steps are the broadcasters' own: the signal to light (BT.2100-2), light abov
 primaries to BT.709 (BT.2087-0), light to signal (BT.1886). Mastering metadata is not looked at: what is brighter than
 1,000 cd/m2 is white.
 
-It works on the small pictures that branches ask for, after scaling: 0.2 ms for 96 x 54 and 2.2 ms for 224 x 224 from PQ,
-1.0 and 12 ms from HLG.
+It works on the small pictures that branches ask for, after scaling: 0.2 ms for 96 x 54 and 2.2 ms for 224 x 224 from
+PQ, 1.0 and 12 ms from HLG.
 """
 
 from functools import cache

@@ -158,4 +158,5 @@ def _matrix(stored: VideoFrame) -> str:
         return ""
     if stored.color_primaries == BT2020:
         return ":in_color_matrix=bt2020"
-    return ":in_color_matrix=bt709" if stored.width >= 1280 or stored.height > 576 else ":in_color_matrix=bt601"
+    short, long = sorted((stored.width, stored.height))  # a phone's upright picture is no larger than a lying one
+    return ":in_color_matrix=bt709" if long >= 1280 or short > 576 else ":in_color_matrix=bt601"
