@@ -313,7 +313,7 @@ def _rows_of(file: SourceFile, key: str, made: VideoAnalysis, seconds: float) ->
         why = {"outcome": "filtered", "reason": "shorter than clips.min_s", "value": end_s - start_s}
         outcomes.append(own | {"stage": "clips", "item": item} | why)
     lost, lost_s = what_is_lost(made.gaps)
-    loss = {"lost": lost or None, "lost_s": lost_s if lost else None}
+    loss: _Row = {"lost": lost or None, "lost_s": lost_s if lost else None}
     outcomes.append(_outcome(file, key, "ok", loss["lost"], value=loss["lost_s"], seconds=seconds))
     place = {"source": file.source, "path": file.path, "licence": file.licence}
     return {
