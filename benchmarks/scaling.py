@@ -29,7 +29,7 @@ _LOOK_S = 0.25
 
 
 def measure(quick: bool) -> claim.Result:
-    videos, length_s, repeats, minutes = (4, 6.0, 2, (0.25, 1)) if quick else (8, 20.0, 5, (1, 10, 60))
+    videos, length_s, repeats, minutes = (16, 6.0, 3, (0.25, 1)) if quick else (8, 20.0, 5, (1, 10, 60))
     with tempfile.TemporaryDirectory() as made:
         clip = footage.make(Path(made), "clip", 640, 360, length_s)
         timings = scaling(clip, videos, repeats, with_ray=_has_ray())
