@@ -296,9 +296,8 @@ class Catalog:
         """The newest row of each key, as of now or of an earlier `version` of the table."""
         if not self._exists(table):
             return pl.LazyFrame(schema=self.schema(table))
-        rows = pl.scan_delta(self._path(table), version=version)
         key = TABLES[table].key
-        return rows.sort("written_at", maintain_order=True).unique(key, keep="last", maintain_order=True)
+        return self._rows(table, version).sort("written_at", maintain_order=True).unique(key, keep="last", maintain_order=True)
 
     def read(self, table: str, *, version: int | None = None) -> pl.DataFrame:
         """`scan`, collected."""
@@ -308,7 +307,7 @@ class Catalog:
         """Every row ever written, oldest first: what was replaced too."""
         if not self._exists(table):
             return pl.LazyFrame(schema=self.schema(table))
-        return pl.scan_delta(self._path(table)).sort("written_at", maintain_order=True)
+        return self._rows(table).sort("written_at", maintain_order=True)
 
     def versions(self) -> dict[str, int]:
         """The current version of each table that exists: what a lock pins."""
@@ -318,6 +317,22 @@ class Catalog:
         """Merges small files. Rows stay as they are, so a reader of any version sees what it saw."""
         if self._exists(table):
             DeltaTable(self._path(table)).optimize.compact()
+
+    def _rows(self, table: str, version: int | None = None) -> pl.LazyFrame:
+        """Every row in today's columns: null in one that an earlier release of this library did not write."""
+        rows = pl.scan_delta(self._path(table), version=version)
+        found = rows.collect_schema()
+        for name, dtype in self.schema(table).items():
+            if found.get(name, dtype) != dtype:
+                raise CurateError(
+                    f"column {name!r} is {found[name]}, as an earlier release wrote it, and must be {dtype}",
+                    where=self._path(table),
+                    fix="Move that directory away and run `curate collect`: it makes the table again",
+                )
+        return rows.select(
+            (pl.col(name) if name in found else pl.lit(None, dtype)).alias(name)
+            for name, dtype in self.schema(table).items()
+        )
 
     def _path(self, table: str) -> str:
         if table not in TABLES:
@@ -330,7 +345,7 @@ class Catalog:
     def _commit(self, table: str, frame: pl.DataFrame, attempts: int = 5) -> None:
         for attempt in range(attempts):
             try:
-                frame.write_delta(self._path(table), mode="append")
+                frame.write_delta(self._path(table), mode="append", delta_write_options={"schema_mode": "merge"})
                 break
             except CommitFailedError as error:
                 if attempt == attempts - 1:

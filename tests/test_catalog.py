@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from curate.catalog import TABLES, Catalog, local_catalog
+from curate.errors import CurateError
 
 
 @pytest.fixture
@@ -73,3 +74,21 @@ def test_writers_at_the_same_time_lose_no_row(catalog: Catalog) -> None:
         process.join()
     assert [process.exitcode for process in writers] == [0, 0, 0]
     assert catalog.read("outcomes").height == 16
+
+
+def test_a_table_of_an_earlier_release_reads_with_nulls_and_takes_the_new_columns(catalog: Catalog) -> None:
+    pl.DataFrame([{"stage": "collect", "item": "a", "outcome": "ok", "gone": 1, "written_at": None}]).cast(
+        {"written_at": pl.Datetime("us", "UTC")}
+    ).write_delta(f"{catalog.root}/outcomes")
+    assert catalog.read("outcomes").schema == catalog.schema("outcomes")
+    catalog.write("outcomes", [outcome("b", value=2.0)], run_id="r")
+    found = catalog.read("outcomes").sort("item")
+    assert found.select("item", "value").rows() == [("a", None), ("b", 2.0)]
+    assert found.schema == catalog.schema("outcomes")
+
+
+def test_a_column_of_another_type_is_an_error_that_says_what_to_do(catalog: Catalog) -> None:
+    pl.DataFrame([{"clip_id": "a", "model_id": "m", "vector": [1.0]}]).write_delta(f"{catalog.root}/embeddings")
+    with pytest.raises(CurateError, match="vector.*earlier release") as raised:
+        catalog.read("embeddings")
+    assert "curate collect" in str(raised.value)
