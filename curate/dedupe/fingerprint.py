@@ -121,9 +121,8 @@ def of_video(video: VideoSpans) -> dict[str, Fingerprint]:
     """Decodes a video from its first to its last wanted clip; a clip that shows no frame is left out."""
     start_s, end_s = min(s.start_s for s in video.spans), max(s.end_s for s in video.spans)
     branch = Branch(*_DECODED, every_s=1 / PICTURES_PER_S)
-    frames = [
-        (frame.time_s, frame.image) for frame in decode(video.path, {"luma": branch}, start_s=start_s, end_s=end_s)
-    ]
+    decoded = decode(video.path, {"luma": branch}, start_s=start_s, end_s=end_s, gaps=[])  # no clip spans a gap
+    frames = [(frame.time_s, frame.image) for frame in decoded]
     made = {}
     for span in video.spans:
         inside = [(time_s, image) for time_s, image in frames if span.start_s <= time_s < span.end_s]

@@ -134,7 +134,7 @@ def _video_pictures(path: Path, embedder: Embedder, frames_per_s: float) -> np.n
     try:
         info = probe(path)
         branch = embedder.branch(info.width, info.height, every_s=1 / frames_per_s)
-        frames = islice(decode(path, {"embed": branch}), _FILE_FRAMES)
+        frames = islice(decode(path, {"embed": branch}, gaps=[]), _FILE_FRAMES)
         return np.stack([frame.image for frame in frames])
     except DecodeError as error:
         raise InputError(f"neither an image nor a video: {error.what}", where=path) from None
