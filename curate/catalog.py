@@ -297,7 +297,11 @@ class Catalog:
         if not self._exists(table):
             return pl.LazyFrame(schema=self.schema(table))
         key = TABLES[table].key
-        return self._rows(table, version).sort("written_at", maintain_order=True).unique(key, keep="last", maintain_order=True)
+        return (
+            self._rows(table, version)
+            .sort("written_at", maintain_order=True)
+            .unique(key, keep="last", maintain_order=True)
+        )
 
     def read(self, table: str, *, version: int | None = None) -> pl.DataFrame:
         """`scan`, collected."""

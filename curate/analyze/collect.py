@@ -30,7 +30,7 @@ from curate.specs import Analysis, Source
 from curate.vectors import pack
 from curate.workspace import Workspace, new_run_id
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 """Raised when the analysis changes so that earlier results are wrong."""
 
 _BATCH_VIDEOS = 16

@@ -205,9 +205,7 @@ class _Rows:
 def untargeted(mix: Mix, clips: pl.DataFrame, labels: pl.DataFrame, vectors: pl.DataFrame | None) -> pl.DataFrame:
     """Clips under the limits with a vector, and not labelled present for any of the mix's capabilities."""
     targeted = labels.filter(pl.col("verdict") == "present", pl.col("capability").is_in(list(mix.capabilities)))
-    known = (
-        vectors if vectors is not None else pl.DataFrame(schema={"clip_id": pl.String, "vector": pl.Binary})
-    )
+    known = vectors if vectors is not None else pl.DataFrame(schema={"clip_id": pl.String, "vector": pl.Binary})
     return (
         allowed_clips(clips, labels, mix.limits, mix.seed)
         .join(targeted, on="clip_id", how="anti", maintain_order="left")
