@@ -263,6 +263,8 @@ def end_with_parent() -> None:
 
 def _one_thread() -> None:
     """Workers share the cores, so the libraries inside each get one thread."""
+    import cv2
     import torch
 
+    cv2.setNumThreads(1)
     torch.set_num_threads(1)
