@@ -19,7 +19,7 @@ import av
 
 from benchmarks import claim, footage
 from curate import engine
-from curate.analyze.embed_place import Placed, placed
+from curate.analyze.embed.place import Placed, placed
 from curate.analyze.video import analyze_video
 from curate.specs.analysis import Analysis, Embedding, Engine
 

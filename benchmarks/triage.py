@@ -31,7 +31,6 @@ import yaml
 from benchmarks.claim import Result, in_turn, main, ratio
 from benchmarks.footage import make
 from curate.analyze.embed import load_embedder
-from curate.analyze.files import find_files, identify
 from curate.analyze.shots import picture_size
 from curate.analyze.triage import look_at
 from curate.analyze.video import analyze_video
@@ -41,6 +40,7 @@ from curate.progress import silent
 from curate.sample.draw import Stage
 from curate.sample.scenes import BACKGROUNDS, Deck, Script, duration_s, plan_script
 from curate.sample.write import Clock, PictureEncoder, add_x264_stream, open_output
+from curate.sources.files import find_files, identify
 from curate.specs import Analysis
 from curate.targets.aim import aim
 from curate.workspace import Workspace, create_workspace

@@ -17,8 +17,7 @@ import polars as pl
 
 from curate import engine, views
 from curate.analyze.embed import load_embedder, model_id, pick_device
-from curate.analyze.embed_place import Placed, placed
-from curate.analyze.files import SourceFile, find_files, identify
+from curate.analyze.embed.place import Placed, placed
 from curate.analyze.pace import Pace
 from curate.analyze.video import VideoAnalysis, analyze_video
 from curate.catalog import Catalog
@@ -26,6 +25,7 @@ from curate.errors import CurateError, InputError
 from curate.identity import span_id, work_key
 from curate.media.gaps import what_is_lost
 from curate.progress import Progress, silent
+from curate.sources.files import SourceFile, find_files, identify
 from curate.specs import Analysis, Source
 from curate.vectors import pack
 from curate.workspace import Workspace, new_run_id

@@ -19,13 +19,13 @@ import polars as pl
 
 from curate import engine
 from curate.analyze.embed import PictureEmbedder, load_embedder, model_id
-from curate.analyze.embed_place import Placed, placed
-from curate.analyze.files import SourceFile
+from curate.analyze.embed.place import Placed, placed
 from curate.catalog import Catalog
 from curate.identity import work_key
 from curate.media.decode import keyframes
 from curate.media.probe import probe
 from curate.progress import Progress, silent
+from curate.sources.files import SourceFile
 from curate.specs import Analysis
 from curate.vectors import pack, unpack
 

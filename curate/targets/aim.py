@@ -19,12 +19,12 @@ import polars as pl
 from curate import views
 from curate.analyze.collect import Order, Turn
 from curate.analyze.embed import model_id
-from curate.analyze.files import SourceFile
 from curate.analyze.triage import Look, triage
 from curate.catalog import Catalog
 from curate.dedupe.videos import Frames, Known, find_copies
 from curate.errors import InputError
 from curate.progress import Progress
+from curate.sources.files import SourceFile
 from curate.specs import Capability
 from curate.targets.match import direction
 from curate.vectors import matrix, unpack

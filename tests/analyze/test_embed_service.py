@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from curate.analyze.embed import Embedder, Pending, checked, load_embedder
-from curate.analyze.embed_place import placed
-from curate.analyze.embed_service import Batcher, ServiceEmbedder, service
-from curate.analyze.embed_shared import share
+from curate.analyze.embed.place import placed
+from curate.analyze.embed.service import Batcher, ServiceEmbedder, service
+from curate.analyze.embed.shared import share
 from curate.errors import CurateError, InputError, RunError
 from curate.specs.analysis import Embedding, Engine
 

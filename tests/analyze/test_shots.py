@@ -12,9 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.analyze import shots_transnet
 from curate.analyze.clips import clips_of
-from curate.analyze.shots import LEAST_PX, Shot, Transition, make_detector, picture_size, shots_between
+from curate.analyze.shots import LEAST_PX, Shot, Transition, make_detector, picture_size, shots_between, transnet
 from curate.media.decode import Branch, decode
 from curate.media.probe import probe
 from curate.specs.analysis import Clips, Shots
@@ -166,7 +165,7 @@ def test_transnet_leaves_the_state_of_others_alone() -> None:
         numpys = np.random.get_state(legacy=False)
         return random.getstate(), numpys["state"]["key"].tolist(), torch.get_rng_state().tolist()
 
-    shots_transnet._network.cache_clear()
+    transnet._network.cache_clear()
     before = state()
     found_by(Shots(detector="transnet"), at_25_fps([scene(0, 0)] * 3))
     assert state() == before
@@ -174,7 +173,7 @@ def test_transnet_leaves_the_state_of_others_alone() -> None:
 
 
 def test_transnet_holds_a_window_of_frames_and_no_more() -> None:
-    detector = shots_transnet.TransNet()
+    detector = transnet.TransNet()
     for at in range(400):
         detector.process(at / 25, scene(0, 0))
         assert len(detector._frames) <= 100

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.analyze.files import find_files, identify
 from curate.analyze.triage import look_at, spread, triage
 from curate.analyze.video import analyze_video
 from curate.errors import DecodeError
 from curate.progress import silent
+from curate.sources.files import find_files, identify
 from curate.workspace import Workspace
 from tests.analyze.conftest import World, configure
 from tests.analyze.test_collect import MakeWorkspace

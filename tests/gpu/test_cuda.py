@@ -34,7 +34,7 @@ def test_batches_under_way_at_once_keep_their_pictures_apart() -> None:
 
 
 def test_the_service_runs_on_the_device_and_gives_the_same_vectors() -> None:
-    from curate.analyze.embed_service import service
+    from curate.analyze.embed.service import service
 
     with service(CUDA) as there:
         found = there.images(pictures(8))

@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from curate.analyze import request
-from curate.analyze.request import DownloadError, is_public, open_url, shown
+from curate.sources import request
+from curate.sources.request import DownloadError, is_public, open_url, shown
 from curate.specs.source import Download
-from tests.analyze.serving import Site, redirect, send_file, serving, trickle
+from tests.sources.serving import Site, redirect, send_file, serving, trickle
 
 LOCAL = Download(allow_private=True, retries=0, read_timeout_s=5, timeout_s=10)
 GUARDED = LOCAL.model_copy(update={"allow_private": False})

@@ -14,16 +14,16 @@ import polars as pl
 import pytest
 import yaml
 
-from curate.analyze import download
 from curate.analyze.collect import collect
-from curate.analyze.download import fetch
-from curate.analyze.request import DownloadError
 from curate.errors import InputError
 from curate.identity import file_id
+from curate.sources import download
+from curate.sources.download import fetch
+from curate.sources.request import DownloadError
 from curate.specs.source import Download
 from curate.workspace import Workspace
 from tests.analyze.conftest import World, configure
-from tests.analyze.serving import Site, plain, redirect, serving, status, trickle
+from tests.sources.serving import Site, plain, redirect, serving, status, trickle
 
 CONTENT = hashlib.sha256(b"footage").digest() * 40_000
 LOCAL = Download(allow_private=True, retries=2, read_timeout_s=5, timeout_s=60)
@@ -126,7 +126,7 @@ def test_a_process_killed_in_mid_download_is_resumed_by_the_next(site: Site, tmp
     site.answers["/a.mp4"] = half
     code = (
         "import sys; from pathlib import Path; from curate.specs.source import Download; "
-        "from curate.analyze.download import fetch; "
+        "from curate.sources.download import fetch; "
         "fetch(sys.argv[1], Path(sys.argv[2]), Download(allow_private=True))"
     )
     child = subprocess.Popen([sys.executable, "-c", code, site.url("/a.mp4"), str(tmp_path)])

@@ -88,15 +88,15 @@ def make_detector(spec: Shots) -> ShotDetector:
     """The detector that the config names. What a detector needs is imported when it is asked for."""
     match spec.detector:
         case "blend":
-            from curate.analyze.shots_blend import Blend
+            from curate.analyze.shots.blend import Blend
 
             return Blend(spec.threshold)
         case "transnet":
-            from curate.analyze.shots_transnet import TransNet
+            from curate.analyze.shots.transnet import TransNet
 
             return TransNet(spec.threshold)
         case name:
-            from curate.analyze.shots_scenedetect import SceneDetect
+            from curate.analyze.shots.pyscenedetect import SceneDetect
 
             return SceneDetect(name, spec.threshold)
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from curate.analyze.download import fetch_all
-from curate.analyze.request import shown
 from curate.catalog import Catalog
 from curate.errors import InputError
 from curate.identity import file_id, work_key
 from curate.progress import Progress, silent
+from curate.sources.download import fetch_all
+from curate.sources.request import shown
 from curate.specs import Source
 from curate.specs.source import checked_url
 from curate.workspace import Workspace

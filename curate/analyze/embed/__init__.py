@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as functional
 from open_clip.transform import PreprocessCfg
 
-from curate.analyze.embed_preprocess import Preprocess
+from curate.analyze.embed.preprocess import Preprocess
 from curate.errors import CurateError, InputError
 from curate.identity import file_id
 from curate.worker import heartbeat

@@ -24,9 +24,9 @@ from urllib.parse import unquote, urlsplit
 
 from urllib3.response import BaseHTTPResponse
 
-from curate.analyze.request import DownloadError, PassingError, open_url
 from curate.identity import work_key
 from curate.progress import Progress, silent
+from curate.sources.request import DownloadError, PassingError, open_url
 from curate.specs.source import Download
 
 _BLOCK_BYTES = 1 << 18

@@ -8,7 +8,7 @@ clip's time.
 - motion: mean absolute change of luma between consecutive frames, for each 1/25 s. The change at a cut does not count.
   0 is a still picture; a talking head is about 0.005, a busy street 0.03.
 - camera_motion, object_motion: mean speed of the picture as a whole, and of what moves against it, in longer sides of
-  the picture a second; curate/analyze/signals_movement.py. Null where none was measured inside the clip.
+  the picture a second; curate/analyze/signals/movement.py. Null where none was measured inside the clip.
 - brightness: mean luma, 0 black to 1 white. contrast: standard deviation of luma over half the range, 0 flat to 1.
   sharpness: mean absolute Laplacian of luma, 0 blurred or flat.
 - underexposed, overexposed: share of pixels with luma up to 5%, and from 95% on: a camera's zebra. Bars do not count.
@@ -32,8 +32,8 @@ import cv2
 import numpy as np
 
 from curate.analyze.clips import Span
-from curate.analyze.signals_borders import EMPTY, Box, changed_box, content_box, share_outside
-from curate.analyze.signals_movement import movement
+from curate.analyze.signals.borders import EMPTY, Box, changed_box, content_box, share_outside
+from curate.analyze.signals.movement import movement
 from curate.media.loudness import Loudness
 
 _MOTION_STEP_S = 1 / 25

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from curate.analyze.embed import Embedder, PictureEmbedder, load_embedder, pick_device
-from curate.analyze.embed_service import ServiceEmbedder, serve, service
-from curate.analyze.embed_shared import share
+from curate.analyze.embed.service import ServiceEmbedder, serve, service
+from curate.analyze.embed.shared import share
 
 if TYPE_CHECKING:
     from curate.specs.analysis import Embedding, Engine

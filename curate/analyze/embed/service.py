@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from curate.analyze.embed import Embedder, Pending, branch_of, checked, load_embedder
-from curate.analyze.embed_preprocess import Preprocess
+from curate.analyze.embed.preprocess import Preprocess
 from curate.errors import InputError, RunError
 from curate.worker import describe, end_with_parent, heartbeat
 
