@@ -50,7 +50,7 @@ def decode_bare(path: Path) -> int:
 
 
 def measure(quick: bool) -> Result:
-    length_s, repeats = (8, 3) if quick else (30, 7)
+    length_s, repeats = (8, 3) if quick else (60, 7)
     embedder: PictureEmbedder = NoForward()
     rows = []
     with tempfile.TemporaryDirectory() as directory:

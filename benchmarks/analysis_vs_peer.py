@@ -82,7 +82,7 @@ def _read_clip(path: Path) -> list[Image.Image]:
 def measure(quick: bool) -> Result:
     if shutil.which("ffmpeg") is None:
         raise InputError("the script that is compared with needs ffmpeg", fix="Install it: apt-get install ffmpeg")
-    files, length_s, repeats = (2, 12, 1) if quick else (6, 60, 5)
+    files, length_s, repeats = (2, 12, 1) if quick else (3, 45, 5)
     rows = []
     with tempfile.TemporaryDirectory() as directory:
         footage = [make(Path(directory), f"peer{at}", 1280, 720, length_s) for at in range(files)]
@@ -93,7 +93,7 @@ def measure(quick: bool) -> Result:
                     "curate": partial(by_curate, footage, forward=forward),
                 },
                 repeats if not forward else max(repeats // 2, 1),
-                warm=not quick,
+                warm=not (quick or forward),
             )
             rows.append(
                 {
