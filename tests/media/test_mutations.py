@@ -14,11 +14,12 @@ import av
 import pytest
 
 from curate import engine
+from curate.analyze.video import analyze_video
 from curate.errors import DecodeError
 from curate.media.decode import Branch, decode, keyframes
 from curate.media.gaps import what_is_lost
 from curate.media.probe import probe
-from curate.specs.analysis import Engine
+from curate.specs.analysis import Analysis, Clips, Embedding, Engine
 from tests.media import torture
 
 REPOSITORY = Path(__file__).parents[2]
@@ -26,12 +27,15 @@ MEDIA = Path(os.environ.get("CURATE_REAL_MEDIA") or REPOSITORY.parent / "shared"
 MUTANTS = 500
 PIECE_S = 1.0
 LIMIT_S = 20.0
+ANALYSIS = Analysis(
+    embedding=Embedding(model="sample", weights="sample", device="cpu", frames_per_s=4), clips=Clips(min_s=0.2, max_s=1)
+)
 CONTAINERS = ("piece.mp4", "front.mp4", "piece.mkv", "piece.ts", "piece.flv")
 SYNTHETIC = ("hevc_mp4", "av1_webm", "vp9_webm", "mpeg4_avi", "mpeg2_ts", "prores_mov", "h264_fragmented", "dv")
 
 
 def look_at(path: Path) -> tuple[str, float]:
-    """Everything the analysis asks of a file; runs in a worker."""
+    """The analysis, and each thing it asks of a file; runs in a worker."""
     av.logging.set_level(None)
     try:
         info, gaps = probe(path), []
@@ -42,6 +46,10 @@ def look_at(path: Path) -> tuple[str, float]:
             assert 0 <= gap.start_s <= gap.end_s
             assert not any(gap.start_s + 1e-6 < time_s < gap.end_s - 1e-6 for time_s in times_s)
         list(keyframes(path, Branch(32, 18, every_s=0.5)))
+        made = analyze_video(path, ANALYSIS)
+        for gap in made.gaps:
+            assert all(clip.end_s <= gap.start_s + 1e-6 or clip.start_s >= gap.end_s - 1e-6 for clip in made.clips)
+        assert all(clip.frame_times_s and clip.start_s < clip.end_s for clip in made.clips)
     except DecodeError as error:
         assert "\n" not in error.what
         return "failed", 0.0
