@@ -37,6 +37,7 @@ _BATCH_VIDEOS = 16
 _BATCH_S = 5.0
 
 _GONE = "the file is gone"
+_OF_CLIPS = "outcomes of clips"
 
 _Row = dict[str, Any]
 
@@ -255,12 +256,16 @@ def _analyse_file(file: SourceFile, analysis: Analysis, model: Placed) -> VideoA
 
 
 class _Writer:
-    """Gathers rows and commits them table after table; outcomes, which say that a video is done, come last."""
+    """Gathers rows and commits them table after table, outcomes of files last.
+
+    A row in `videos` says that all there is of the video is written, the outcomes of its clips too: a run that was
+    killed after it settles the file without decoding it again.
+    """
 
     def __init__(self, catalog: Catalog, run_id: str) -> None:
         self._catalog, self._run_id = catalog, run_id
         self._tables: dict[str, list[_Row]] = {
-            name: [] for name in ("shots", "clips", "embeddings", "thumbnails", "videos", "outcomes")
+            name: [] for name in ("shots", "clips", "embeddings", "thumbnails", _OF_CLIPS, "videos", "outcomes")
         }
         self._committed = time.monotonic()
         self.clips, self.video_s, self.seconds = 0, 0.0, 0.0
@@ -277,7 +282,7 @@ class _Writer:
     def commit(self) -> None:
         started = time.monotonic()
         for table, rows in self._tables.items():
-            self._catalog.write(table, rows, run_id=self._run_id)
+            self._catalog.write("outcomes" if table == _OF_CLIPS else table, rows, run_id=self._run_id)
             rows.clear()
         self._committed = time.monotonic()
         self.seconds += self._committed - started
@@ -289,7 +294,7 @@ def _rows_of(file: SourceFile, key: str, made: VideoAnalysis, seconds: float) ->
     clips: list[_Row] = []
     embeddings: list[_Row] = []
     thumbnails: list[_Row] = []
-    outcomes: list[_Row] = []
+    of_clips: list[_Row] = []
     for clip in made.clips:
         clip_id = span_id(video_id, clip.start_s, clip.end_s)
         clips.append(
@@ -307,22 +312,23 @@ def _rows_of(file: SourceFile, key: str, made: VideoAnalysis, seconds: float) ->
         )
         strip = clip.thumbnails
         thumbnails.append({"clip_id": clip_id, "times_s": strip.times_s, "jpegs": strip.jpegs, "work_key": key})
-        outcomes.append(own | {"stage": "clips", "item": clip_id, "outcome": "ok"})
+        of_clips.append(own | {"stage": "clips", "item": clip_id, "outcome": "ok"})
     for start_s, end_s in made.too_short:
         item = f"{video_id}@{start_s:.6f}"
         why = {"outcome": "filtered", "reason": "shorter than clips.min_s", "value": end_s - start_s}
-        outcomes.append(own | {"stage": "clips", "item": item} | why)
+        of_clips.append(own | {"stage": "clips", "item": item} | why)
     lost, lost_s = what_is_lost(made.gaps)
     loss: _Row = {"lost": lost or None, "lost_s": lost_s if lost else None}
-    outcomes.append(_outcome(file, key, "ok", loss["lost"], value=loss["lost_s"], seconds=seconds))
+    outcome = _outcome(file, key, "ok", loss["lost"], value=loss["lost_s"], seconds=seconds)
     place = {"source": file.source, "path": file.path, "licence": file.licence}
     return {
         "shots": [own | asdict(shot) for shot in made.shots],
         "clips": clips,
         "embeddings": embeddings,
         "thumbnails": thumbnails,
+        _OF_CLIPS: of_clips,
         "videos": [own | place | asdict(made.info) | loss],
-        "outcomes": outcomes,
+        "outcomes": [outcome],
     }
 
 

@@ -8,10 +8,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from curate.analyze.collect import collect
+from curate.catalog import Catalog
 from curate.workspace import Workspace
 from tests.analyze.test_collect import keep_only, settled
 from tests.conftest import REPOSITORY
@@ -95,6 +97,35 @@ def undisturbed(drivers: Drivers, make_workspace: MakeWorkspace, footage: Path) 
     drivers.start(workspace)
     assert drivers.wait() == 0
     return time.monotonic() - began, settled(workspace)
+
+
+def test_stopped_before_any_of_its_commits_and_run_again_is_as_undisturbed(
+    footage: Path, make_workspace: MakeWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopped(BaseException):
+        """As abrupt as a kill: nothing that ends the run writes either."""
+
+    write, left = Catalog.write, 10**9
+
+    def write_until_stopped(*arguments: Any, **named: Any) -> int:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Stopped
+        return write(*arguments, **named)
+
+    keep_only(footage, "footage_0001", "broken_empty")
+    monkeypatch.setattr(Catalog, "write", write_until_stopped)
+    whole = make_workspace("whole", world=footage)
+    collect(whole)
+    expected, commits = settled(whole), 10**9 - left
+    for index in range(commits):
+        workspace, left = make_workspace(f"stopped{index}", world=footage), index
+        with pytest.raises(Stopped):
+            collect(workspace)
+        left = 10**9
+        collect(workspace)
+        assert settled(workspace) == expected
 
 
 @pytest.mark.parametrize("whom", ["driver", "worker"])
