@@ -8,8 +8,8 @@ and a thumbnail each second too 1.30, 1.27 and 1.36. A bicubic picture of 224 x 
 from 360p; `area` 1.2 and 0.5 ms and is one level away from it; `fast_bilinear` 0.4 and 0.2 ms, and up to nine away.
 
 A decoder has one thread, and a video one process. Two threads in one process take the same processor time (5.2 ms a
-frame against 5.1 at 1080p, 0.51 against 0.52 at 360p, two videos on two cores) and were no faster, and all that is not
-decoding then runs on one core; memory is that of the frames in flight, which threads add to.
+frame against 5.1 at 1080p, 0.51 against 0.52 at 360p, two videos on two cores), so they can gain nothing where there
+are as many videos as cores, while all that is not decoding would run on one core; and each holds frames in flight.
 """
 
 import math
