@@ -7,8 +7,9 @@ transitions (dissolves and fades), which have an extent that belongs to neither 
 Measured as benchmarks.shots does: F1 of cuts against the exact frame, and of gradual transitions by half overlap.
 `unseen` are 140 videos of four sample worlds (384 cuts, 158 gradual) that set no final threshold of `blend`, though they
 were looked at while it was made: on two worlds that nobody had looked at (40 videos, seeds 901 and 902) it has 1.00 and
-0.966, and two transitions missed with one made up. `real` (17 and 7) and `edited`, real footage cut together with transitions between moving shots (29 and 61), are of the footage that
-its thresholds were set on, so they say that it can be had and not how it carries over. Frames/s of one core.
+0.966, two transitions missed and one made up. `real` (17 and 7) and `edited`, real footage cut together with
+transitions between moving shots (29 and 61), are of the footage that its thresholds were set on, so they say that it
+can be had and not how it carries over. Frames/s of one core.
 
 | detector | unseen: cuts, gradual | real: cuts, gradual | edited: cuts, gradual | frames/s |
 |---|---|---|---|---|
