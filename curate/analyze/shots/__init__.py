@@ -5,7 +5,7 @@ else, and another one slots in by having `process` and `finish`. It tells cuts, 
 transitions (dissolves and fades), which have an extent that belongs to neither shot.
 
 Measured as benchmarks.shots does: F1 of cuts against the exact frame, and of gradual transitions by half overlap.
-`unseen` are 140 videos of four sample worlds (384 cuts, 158 gradual) that set no final threshold of `blend`, though they
+`unseen` are 140 videos of four sample worlds (384 cuts, 158 gradual) that set no final threshold of `blend`; but they
 were looked at while it was made: on two worlds that nobody had looked at (40 videos, seeds 901 and 902) it has 1.00 and
 0.966, two transitions missed and one made up. `real` (17 and 7) and `edited`, real footage cut together with
 transitions between moving shots (29 and 61), are of the footage that its thresholds were set on, so they say that it
