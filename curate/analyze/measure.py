@@ -20,11 +20,11 @@ from curate import engine, views
 from curate.analyze.clips import Span
 from curate.analyze.transcript import model_key, require_model
 from curate.catalog import Catalog
+from curate.conditions import matching, names_of, undecided
 from curate.errors import DecodeError, InputError
 from curate.identity import work_key
 from curate.progress import Progress, silent
 from curate.specs.analysis import Engine, Signals
-from curate.targets.conditions import matching, names_of, undecided
 from curate.workspace import Workspace, new_run_id
 
 STAGE_VERSION = 1

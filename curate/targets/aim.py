@@ -24,9 +24,9 @@ from curate.catalog import Catalog
 from curate.dedupe.videos import Frames, Known, find_copies
 from curate.errors import InputError
 from curate.progress import Progress
+from curate.search.question import direction
 from curate.sources.files import SourceFile
 from curate.specs import Capability
-from curate.targets.match import direction
 from curate.vectors import matrix, unpack
 from curate.workspace import Workspace
 

@@ -11,13 +11,14 @@ import numpy as np
 import polars as pl
 
 from curate import views
+from curate.conditions import matching, names_of
 from curate.errors import InputError
 from curate.identity import work_key
 from curate.progress import Progress, silent
+from curate.search.question import NOT_WEIGHT, direction
+from curate.search.windows import WINDOW, Best, best_windows
 from curate.specs import Capability
 from curate.targets.calibrate import platt, probabilities, ranks
-from curate.targets.conditions import matching, names_of
-from curate.targets.match import NOT_WEIGHT, WINDOW, Best, best_windows, direction
 from curate.workspace import Workspace, new_run_id
 
 VERSION = 1

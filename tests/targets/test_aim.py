@@ -11,8 +11,8 @@ from curate.analyze import collect as collect_module
 from curate.analyze.collect import collect
 from curate.errors import InputError
 from curate.sample.world import render_world
+from curate.search.question import direction
 from curate.targets.aim import aim, aim_summary
-from curate.targets.match import direction
 from curate.vectors import unpack
 from curate.workspace import Workspace
 from tests.analyze.conftest import configure

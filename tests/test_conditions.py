@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curate.conditions import matching, names_of, undecided
 from curate.errors import InputError
-from curate.targets.conditions import matching, names_of, undecided
 
 CLIPS = pl.DataFrame({
     "clip_id": ["a", "b", "c"], "motion": [0.1, 0.3, None], "height": [180, 360, 720], "source": ["x", "y", "y"],

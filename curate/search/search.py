@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 
 from curate import views
-from curate.targets.conditions import matching
-from curate.targets.match import best_windows, direction
+from curate.conditions import matching
+from curate.search.question import direction
+from curate.search.windows import best_windows
 from curate.workspace import Workspace
 
 
@@ -20,7 +21,7 @@ def search(
     where: str | None = None,
     limit: int = 20,
 ) -> pl.DataFrame:
-    """The clips that best show what is asked for, best first; see `curate.targets.match` for the score.
+    """The clips that best show what is asked for, best first; see `curate.search.question` and `windows` for the score.
 
     Args:
         workspace: its current clips are searched, duplicates too.

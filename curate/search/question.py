@@ -1,16 +1,14 @@
-"""How well a clip shows what is asked for in words and by example: the one place where that is computed.
+"""What is asked for, in words and by example, as one direction in embedding space.
 
-A question becomes one direction in embedding space: the mean of its texts (a prompt ensemble) and the mean of its
-exemplars, averaged where both are given, minus NOT_WEIGHT times the mean of the texts it must not be mistaken for.
-A frame's score is its dot product with it, and a clip's is the mean of its best WINDOW frames in a row, so that a
-short event in a long clip counts and a single odd frame does not.
+The direction is the mean of the texts (a prompt ensemble) and the mean of the exemplars, averaged where both are given,
+minus NOT_WEIGHT times the mean of the texts it must not be mistaken for. A frame's score is its dot product with it;
+`curate.search.windows` makes a clip's score of those.
 
 With the sample CLIP, mean average precision over its nine capabilities is 1.00 at a weight of 0 to 0.25, 0.996 at 0.5
-and 0.86 at 1 (81 clips of 20 videos, seed 5); windows of 1 to 3 frames make no difference there.
+and 0.86 at 1 (81 clips of 20 videos, seed 5).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -23,20 +21,10 @@ from curate.errors import DecodeError, InputError
 from curate.media.decode import decode
 from curate.media.probe import probe
 from curate.specs.analysis import Embedding
-from curate.vectors import matrix, unit, unpack
+from curate.vectors import matrix, unit
 
 NOT_WEIGHT = 0.25
-WINDOW = 2
 _FILE_FRAMES = 64
-
-
-@dataclass(frozen=True)
-class Best:
-    """For each clip: float32 `similarity` [n], and where it is best, in source seconds, float64 [n] each."""
-
-    similarity: np.ndarray
-    start_s: np.ndarray
-    end_s: np.ndarray
 
 
 def direction(
@@ -71,30 +59,6 @@ def direction(
     if not_text:
         asked = asked - NOT_WEIGHT * _mean(_embedder(embedding, embeddings).texts(list(not_text)))
     return np.asarray(asked, dtype=np.float32)
-
-
-def best_windows(embeddings: pl.DataFrame, directions: np.ndarray, *, frames_per_s: float) -> list[Best]:
-    """The best window of each clip for each direction.
-
-    Args:
-        embeddings: rows with `frame_times_s`, `frame_vectors`, and the clip's `end_s`.
-        directions: float32 [d, dim].
-        frames_per_s: at which the frames were embedded: a window ends when its last frame does.
-
-    Returns:
-        One for each direction, its arrays in the order of the rows.
-    """
-    kept: list[list[tuple[float, float, float]]] = [[] for _ in directions]
-    for times, packed, clip_end_s in embeddings.select("frame_times_s", "frame_vectors", "end_s").iter_rows():
-        scores = unpack(packed, len(times)) @ directions.T
-        width = min(WINDOW, len(times))
-        sums = np.concatenate([np.zeros((1, len(directions))), np.cumsum(scores, axis=0, dtype=np.float64)])
-        means = (sums[width:] - sums[:-width]) / width
-        for at, first in enumerate(means.argmax(axis=0)):
-            end_s = min(times[first + width - 1] + 1 / frames_per_s, clip_end_s)
-            kept[at].append((float(means[first, at]), times[first], end_s))
-    columns = (np.array(rows, dtype=np.float64).reshape(-1, 3) for rows in kept)
-    return [Best(rows[:, 0].astype(np.float32), rows[:, 1], rows[:, 2]) for rows in columns]
 
 
 def _mean(vectors: np.ndarray) -> np.ndarray:
