@@ -136,6 +136,15 @@ TABLES: dict[str, Table] = {
             "frame_vectors": pl.Binary,  # float16 [frames, dim], unit norm, row-major
         },
     ),
+    # What a clip looks like over time, to find its copies: curate/dedupe/fingerprint.py.
+    "fingerprints": Table(
+        key=("clip_id",),
+        columns={
+            "clip_id": pl.String,
+            "content": pl.String,  # equal where all frames decode to the same pictures
+            "pictures": pl.Binary,  # Fingerprint.pack()
+        },
+    ),
     # A few moments of a clip as small JPEGs, for the pages that people look at.
     "thumbnails": Table(
         key=("clip_id",),

@@ -30,7 +30,7 @@ from curate.specs import Analysis, Source
 from curate.vectors import pack
 from curate.workspace import Workspace, new_run_id
 
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 """Raised when the analysis changes so that earlier results are wrong."""
 
 _BATCH_VIDEOS = 16
@@ -90,8 +90,8 @@ def collect(
 ) -> CollectSummary:
     """Analyses the new and changed files of some sources, or of all.
 
-    Writes `files`, `videos`, `shots`, `clips`, `embeddings`, `thumbnails`, and `outcomes` of the stages "collect" and
-    "clips".
+    Writes `files`, `videos`, `shots`, `clips`, `embeddings`, `fingerprints`, `thumbnails`, and `outcomes` of the stages
+    "collect" and "clips".
 
     Args:
         workspace: where configs and catalog are.
@@ -265,7 +265,8 @@ class _Writer:
     def __init__(self, catalog: Catalog, run_id: str) -> None:
         self._catalog, self._run_id = catalog, run_id
         self._tables: dict[str, list[_Row]] = {
-            name: [] for name in ("shots", "clips", "embeddings", "thumbnails", _OF_CLIPS, "videos", "outcomes")
+            name: []
+            for name in ("shots", "clips", "embeddings", "fingerprints", "thumbnails", _OF_CLIPS, "videos", "outcomes")
         }
         self._committed = time.monotonic()
         self.clips, self.video_s, self.seconds = 0, 0.0, 0.0
@@ -293,6 +294,7 @@ def _rows_of(file: SourceFile, key: str, made: VideoAnalysis, seconds: float) ->
     video_id, own = file.video_id, {"video_id": file.video_id, "work_key": key}
     clips: list[_Row] = []
     embeddings: list[_Row] = []
+    fingerprints: list[_Row] = []
     thumbnails: list[_Row] = []
     of_clips: list[_Row] = []
     for clip in made.clips:
@@ -310,6 +312,7 @@ def _rows_of(file: SourceFile, key: str, made: VideoAnalysis, seconds: float) ->
                 "work_key": key,
             }
         )
+        fingerprints.append({"clip_id": clip_id, "content": clip.content, "pictures": clip.pictures, "work_key": key})
         strip = clip.thumbnails
         thumbnails.append({"clip_id": clip_id, "times_s": strip.times_s, "jpegs": strip.jpegs, "work_key": key})
         of_clips.append(own | {"stage": "clips", "item": clip_id, "outcome": "ok"})
@@ -325,6 +328,7 @@ def _rows_of(file: SourceFile, key: str, made: VideoAnalysis, seconds: float) ->
         "shots": [own | asdict(shot) for shot in made.shots],
         "clips": clips,
         "embeddings": embeddings,
+        "fingerprints": fingerprints,
         "thumbnails": thumbnails,
         _OF_CLIPS: of_clips,
         "videos": [own | place | asdict(made.info) | loss],

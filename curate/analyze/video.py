@@ -1,9 +1,9 @@
 """One video, one decode: shots, clips, signals and frame embeddings of it, as plain rows.
 
-The decoder yields three branches: small frames of all times for shot detection and signals, the embedding's grid of
-frames in the model's own size, embedded in batches while decoding goes on, and a thumbnail each second. So memory does
-not grow with the video but for its vectors and thumbnails. Sound is read beside, so that its damage costs no picture. A
-frame that stands on a cut belongs to the later shot.
+The decoder yields three branches: small frames of all times for shots, signals and fingerprints, the embedding's grid
+of frames in the model's own size, embedded in batches while decoding goes on, and a thumbnail each second. So memory
+does not grow with the video but for its vectors, fingerprints and thumbnails. Sound is read beside, so that its damage
+costs no picture. A frame that stands on a cut belongs to the later shot.
 
 Without the model's forward pass all of it takes 1.23 times bare decoding at 1080p, 1.48 at 854x480 and 1.69 at 640x360
 (`benchmarks/analysis_vs_limit.py`: a minute of H.264, one core). What a file costs once, mostly opening it four times,
@@ -21,6 +21,7 @@ from curate.analyze.clips import Span, clips_of
 from curate.analyze.embed import Pending, PictureEmbedder, load_embedder
 from curate.analyze.shots import Shot, make_detector, picture_size, shots_between
 from curate.analyze.signals import SignalMeter, Signals
+from curate.dedupe.fingerprint import Fingerprinter
 from curate.errors import DecodeError
 from curate.media.decode import Branch, decode, picture
 from curate.media.frames import shown_frames
@@ -50,6 +51,8 @@ class ClipRow:
     frame_times_s: tuple[float, ...]
     frame_vectors: bytes  # float16 [frames, dim]
     thumbnails: Strip
+    content: str
+    pictures: bytes  # Fingerprint.pack(), `content` in it too
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def analyze_video(path: Path | str, analysis: Analysis, *, embedder: PictureEmbe
     info = probe(path, analysis.limits)
     detector, meter = make_detector(analysis.shots), SignalMeter()
     sampled = _FrameVectors(embedder, analysis.embedding.batch)
-    thumbnails = Thumbnails()
+    thumbnails, fingerprinter = Thumbnails(), Fingerprinter()
     branches = {
         "small": Branch(*picture_size(info.width, info.height), "bgr24"),
         "embed": embedder.branch(info.width, info.height, every_s=1 / analysis.embedding.frames_per_s),
@@ -89,6 +92,7 @@ def analyze_video(path: Path | str, analysis: Analysis, *, embedder: PictureEmbe
         if frame.branch == "small":
             detector.process(frame.time_s, frame.image)
             meter.process(frame.time_s, frame.image)
+            fingerprinter.process(frame.time_s, frame.image)
         elif frame.branch == "embed":
             sampled.add(frame.time_s, frame.image)
         else:
@@ -106,6 +110,7 @@ def analyze_video(path: Path | str, analysis: Analysis, *, embedder: PictureEmbe
         here_s, here = times_s[first:last], vectors[first:last]
         if first == last:
             here_s, here = _middle_frame(path, span, info, embedder)
+        fingerprint = fingerprinter.between(span, info.width, info.height)
         rows.append(
             ClipRow(
                 *span,
@@ -114,6 +119,8 @@ def analyze_video(path: Path | str, analysis: Analysis, *, embedder: PictureEmbe
                 frame_times_s=tuple(float(time_s) for time_s in here_s),
                 frame_vectors=pack(here),
                 thumbnails=thumbnails.between(span),
+                content=fingerprint.content,
+                pictures=fingerprint.pack(),
             )
         )
     return VideoAnalysis(

@@ -25,7 +25,7 @@ from curate.workspace import Workspace
 from tests.analyze.conftest import World, configure
 
 MakeWorkspace = Callable[..., Workspace]
-TABLES = ("files", "videos", "shots", "clips", "embeddings", "outcomes")
+TABLES = ("files", "videos", "shots", "clips", "embeddings", "fingerprints", "outcomes")
 
 
 def settled(workspace: Workspace) -> dict[str, list[str]]:
