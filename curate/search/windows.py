@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from curate.vectors import unpack
+from curate.search.frames import Frames
 
 WINDOW = 2
+_CLIPS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -29,19 +30,56 @@ def best_windows(embeddings: pl.DataFrame, directions: np.ndarray, *, frames_per
     Args:
         embeddings: rows with `frame_times_s`, `frame_vectors`, and the clip's `end_s`.
         directions: float32 [d, dim].
-        frames_per_s: at which the frames were embedded: a window ends when its last frame does.
+        frames_per_s: at which the frames were embedded: a window ends when its last frame does, or the clip.
 
     Returns:
         One for each direction, its arrays in the order of the rows.
     """
-    kept: list[list[tuple[float, float, float]]] = [[] for _ in directions]
-    for times, packed, clip_end_s in embeddings.select("frame_times_s", "frame_vectors", "end_s").iter_rows():
-        scores = unpack(packed, len(times)) @ directions.T
-        width = min(WINDOW, len(times))
-        sums = np.concatenate([np.zeros((1, len(directions))), np.cumsum(scores, axis=0, dtype=np.float64)])
-        means = (sums[width:] - sums[:-width]) / width
-        for at, first in enumerate(means.argmax(axis=0)):
-            end_s = min(times[first + width - 1] + 1 / frames_per_s, clip_end_s)
-            kept[at].append((float(means[first, at]), times[first], end_s))
-    columns = (np.array(rows, dtype=np.float64).reshape(-1, 3) for rows in kept)
-    return [Best(rows[:, 0].astype(np.float32), rows[:, 1], rows[:, 2]) for rows in columns]
+    parts = [
+        windows_of(Frames.of_rows(rows), directions, frames_per_s=frames_per_s)
+        for rows in embeddings.iter_slices(_CLIPS_AT_ONCE)
+    ]
+    clip_end_s = embeddings["end_s"].to_numpy()
+    found = []
+    for at in range(len(directions)):
+        of = [part[at] for part in parts] or [Best(np.zeros(0, np.float32), np.zeros(0), np.zeros(0))]
+        end_s = np.minimum(np.concatenate([best.end_s for best in of]), clip_end_s)
+        similarity = np.concatenate([best.similarity for best in of])
+        found.append(Best(similarity, np.concatenate([best.start_s for best in of]), end_s))
+    return found
+
+
+def windows_of(frames: Frames, directions: np.ndarray, *, frames_per_s: float) -> list[Best]:
+    """`best_windows` of frames; a window's end may lie beyond the clip's by less than a frame."""
+    if not len(frames.counts):
+        return [Best(np.zeros(0, np.float32), np.zeros(0), np.zeros(0)) for _ in directions]
+    width = np.minimum(frames.counts, WINDOW)
+    first = frames.first
+    place = np.arange(len(frames.times_s)) - np.repeat(first, frames.counts)
+    beyond = place > np.repeat(frames.counts - width, frames.counts)
+    scores = frames.vectors.astype(np.float32) @ directions.T
+    found = []
+    for score in scores.T:
+        means = window_sums(score, frames.counts) / np.repeat(width, frames.counts)
+        means[beyond] = -np.inf
+        similarity = np.maximum.reduceat(means, first)
+        reached = np.flatnonzero(means == np.repeat(similarity, frames.counts))
+        best = reached[np.searchsorted(reached, first)]
+        end_s = frames.times_s[best + width - 1] + 1 / frames_per_s
+        found.append(Best(similarity.astype(np.float32), frames.times_s[best], end_s))
+    return found
+
+
+def window_sums(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """For each frame the sum over the window that it begins, float64 [frames, ...]; cut off where the clip ends.
+
+    Args:
+        values: [frames, ...].
+        counts: int64 [n], frames of each clip.
+    """
+    left = np.repeat(np.cumsum(counts), counts) - np.arange(len(values))
+    sums = values.astype(np.float64)
+    for step in range(1, min(WINDOW, len(values))):
+        inside = left[:-step] > step
+        sums[:-step][inside] += values[step:][inside]
+    return sums
