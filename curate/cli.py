@@ -191,7 +191,7 @@ def search(
 ) -> None:
     """Find clips by text, by example and by condition."""
     from curate.console import show
-    from curate.search.search import search as run_search
+    from curate.search.search import search_clips as run_search
 
     if not text and not like:
         raise InputError("nothing to search for", fix="Give a text, or --like CLIP_OR_FILE")

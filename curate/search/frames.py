@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from curate.vectors import unit
+
 
 @dataclass(frozen=True)
 class Frames:
@@ -46,6 +48,12 @@ class Frames:
         records = np.frombuffer(b"".join(blobs), layout)
         counts = np.fromiter((len(blob) // layout.itemsize for blob in blobs), np.int64, len(blobs))
         return cls(records["time_s"], records["vector"], counts)
+
+    def means(self) -> np.ndarray:
+        """float32 [n, dim]: the mean frame vector of each clip, at unit norm."""
+        if not len(self.counts):
+            return np.zeros((0, self.vectors.shape[1]), np.float32)
+        return unit(np.add.reduceat(self.vectors.astype(np.float32), self.first, axis=0))
 
     def blobs(self) -> list[bytes]:
         """The frames of each clip as bytes: for each frame its time and its vector."""

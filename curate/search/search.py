@@ -1,25 +1,47 @@
-"""Finds clips by text, by example and by condition. Every clip is scored, so a filter costs no recall."""
+"""Finds clips by text, by example and by condition.
 
-from collections.abc import Sequence
+Two stages where there are many clips: the moments index (`curate.search.moments`) gives the WIDE best, and those are
+ranked exactly, by the best window of their frames. Up to SCANNED clips all are ranked exactly. A condition is applied
+first, to all clips, and the index looks among those that fulfil it, so it costs no recall.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import polars as pl
 
 from curate import views
-from curate.conditions import matching
-from curate.search.question import direction
-from curate.search.windows import best_windows
+from curate.catalog import Catalog
+from curate.conditions import matching, names_of
+from curate.errors import InputError
+from curate.search.diverse import diverse as choose_diverse
+from curate.search.frames import Frames
+from curate.search.question import Exemplar, direction, require_model
+from curate.search.standing import MOMENTS, Standing, standing
+from curate.search.windows import windows_of
+from curate.vectors import unit
 from curate.workspace import Workspace
 
+SCANNED = 20_000
+WIDE = 2_000
+_WIDE_PER_RESULT = 20
+_DIVERSE_OF = 10
+"""Candidates for each result of a diverse search."""
 
-def search(
+_FIRST = ["clip_id", "similarity", "best_start_s", "best_end_s"]
+
+
+def search_clips(
     workspace: Workspace,
     *,
-    text: Sequence[str] = (),
-    not_text: Sequence[str] = (),
-    like: Sequence[str] = (),
+    text: str | Sequence[str] = (),
+    not_text: str | Sequence[str] = (),
+    like: str | Sequence[str] = (),
     where: str | None = None,
+    diverse: bool = False,
     limit: int = 20,
+    tell: Callable[[str], None] = warnings.warn,
 ) -> pl.DataFrame:
     """The clips that best show what is asked for, best first; see `curate.search.question` and `windows` for the score.
 
@@ -27,25 +49,134 @@ def search(
         workspace: its current clips are searched, duplicates too.
         text: what a frame shows; several are averaged.
         not_text: what it must not be mistaken for.
-        like: exemplars: clip ids, or paths of images and videos.
-        where: SQL condition over the columns of `views.clips`.
+        like: exemplars: clip ids, or paths of images and videos; `NAME@12.5-15` for a span of one.
+        where: SQL condition over the columns of `views.clips`. Alone, it gives the clips that fulfil it, newest first.
+        diverse: choose results that differ (`curate.search.diverse`) among ten times as many; best first.
         limit: most clips returned.
+        tell: is told what one should know of the result: that the newest clips are not in it yet.
 
     Returns:
-        clip_id, similarity, best_start_s, best_end_s (source seconds), and the other columns of `views.clips`.
+        clip_id, similarity (null where nothing but a condition was given), best_start_s, best_end_s (source seconds),
+        and the other columns of `views.clips`.
 
     Raises:
         InputError: nothing is asked for, an exemplar cannot be read, or the condition cannot be used.
+        CurateError: the index is being built for the first time by another process.
     """
-    catalog, embedding = workspace.catalog, workspace.analysis().embedding
-    clips = views.clips(catalog).collect()
-    wanted = clips.filter(matching(clips, where))
-    embeddings = views.current_embeddings(catalog).collect()
-    asked = direction(embedding, embeddings, text=text, not_text=not_text, like=like)
-    rows = wanted.join(embeddings.select("clip_id", "frame_times_s", "frame_vectors"), on="clip_id")
-    (best,) = best_windows(rows, asked[np.newaxis], frames_per_s=embedding.frames_per_s)
-    found = rows.drop("frame_times_s", "frame_vectors").with_columns(
-        similarity=best.similarity, best_start_s=best.start_s, best_end_s=best.end_s
+    text, not_text, like = (_several(words) for words in (text, not_text, like))
+    if not (text or like) and (not_text or not (where and where.strip())):
+        raise InputError("nothing to search for", fix="Give a text, an example or a condition")
+    if limit < 1:
+        raise InputError(f"a limit of {limit}", fix="Give one above 0")
+    catalog = workspace.catalog
+    allowed = _fulfilling(catalog, where)
+    pool = limit * _DIVERSE_OF if diverse else limit
+    index = standing(workspace, MOMENTS, former_ok=True) if text or like or diverse else None
+    if index is not None and index.note:
+        tell(index.note)
+    if (text or like) and index is not None:
+        embedding = workspace.analysis().embedding
+        require_model(embedding, [index.model_id] if index.model_id else [])
+        examples = _rows_of(index, [Exemplar.parse(said).name for said in like])
+        asked = direction(embedding, examples, text=text, not_text=not_text, like=like)
+        ranked = _ranked(index, asked, allowed, pool, embedding.frames_per_s)
+        found = _with_clips(catalog, ranked).sort(["similarity", "clip_id"], descending=[True, False]).head(pool)
+    else:
+        found = _newest(catalog, allowed, pool)
+    if diverse and index is not None:
+        found = _diverse(catalog, index, found, limit)
+    return found.select(*_FIRST, pl.exclude(_FIRST))
+
+
+def _several(words: str | Sequence[str]) -> list[str]:
+    return [words] if isinstance(words, str) else list(words)
+
+
+def _fulfilling(catalog: Catalog, where: str | None) -> pl.Series | None:
+    """The clips that fulfil a condition; None where there is none."""
+    if where is None or not where.strip():
+        return None
+    clips = views.clips(catalog)
+    known = clips.collect_schema().names()
+    named = names_of(where)
+    some = known if not named <= set(known) else ["clip_id", *(named - {"clip_id"})]
+    rows = clips.select(some).collect()
+    return rows.filter(matching(rows, where))["clip_id"]
+
+
+def _rows_of(index: Standing, clip_ids: Sequence[str]) -> pl.LazyFrame:
+    """Rows as of table `embeddings` for those of the clips that are held."""
+    numbers = index.numbers(clip_ids)
+    parts = [_frames(index, [number]) for number in numbers.tolist()]
+    return pl.LazyFrame(
+        {
+            "clip_id": index.clip_ids(numbers),
+            "model_id": [index.model_id] * len(parts),
+            "frame_times_s": [part.times_s.tolist() for part in parts],
+            "frame_vectors": [part.vectors.tobytes() for part in parts],
+        },
+        schema={
+            "clip_id": pl.String,
+            "model_id": pl.String,
+            "frame_times_s": pl.List(pl.Float64),
+            "frame_vectors": pl.Binary,
+        },
     )
-    first = ["clip_id", "similarity", "best_start_s", "best_end_s"]
-    return found.sort(["similarity", "clip_id"], descending=[True, False]).head(limit).select(*first, pl.exclude(first))
+
+
+def _frames(index: Standing, numbers: Sequence[int]) -> Frames:
+    return Frames.of_blobs([index.index.blob(number) for number in numbers], index.dim)
+
+
+def _ranked(
+    index: Standing, asked: np.ndarray, allowed: pl.Series | None, pool: int, frames_per_s: float
+) -> pl.DataFrame:
+    """clip_id, similarity, best_start_s and best_end_s of `pool` clips or more, in no order."""
+    numbers = None if allowed is None else index.numbers(allowed)
+    if len(index.index.numbers if numbers is None else numbers) > SCANNED:
+        wide = max(WIDE, pool * _WIDE_PER_RESULT)
+        best, _ = index.index.search(unit(asked)[np.newaxis], wide, among=numbers)
+        numbers = best[0][best[0] >= 0]
+    elif numbers is None:
+        numbers = index.index.numbers
+    frames = _frames(index, numbers.tolist())
+    [best_window] = windows_of(frames, asked[np.newaxis], frames_per_s=frames_per_s)
+    return pl.DataFrame({
+        "clip_id": index.clip_ids(numbers),
+        "similarity": best_window.similarity,
+        "best_start_s": best_window.start_s,
+        "best_end_s": best_window.end_s,
+    })  # fmt: skip
+
+
+def _with_clips(catalog: Catalog, ranked: pl.DataFrame) -> pl.DataFrame:
+    """`ranked` with the columns of `views.clips`, without clips that are no longer current."""
+    clips = views.clips(catalog).filter(pl.col("clip_id").is_in(ranked["clip_id"].implode()))
+    found = clips.join(ranked.lazy(), on="clip_id").collect()
+    return found.with_columns(best_end_s=pl.min_horizontal("best_end_s", "end_s"))
+
+
+def _newest(catalog: Catalog, allowed: pl.Series | None, pool: int) -> pl.DataFrame:
+    clips = views.clips(catalog)
+    if allowed is not None:
+        clips = clips.filter(pl.col("clip_id").is_in(allowed.implode()))
+    newest = clips.sort("written_at", "video_id", "start_s", descending=[True, False, False]).head(pool).collect()
+    return newest.with_columns(
+        similarity=pl.lit(None, pl.Float32), best_start_s=pl.col("start_s"), best_end_s=pl.col("end_s")
+    )
+
+
+def _diverse(catalog: Catalog, index: Standing, found: pl.DataFrame, limit: int) -> pl.DataFrame:
+    """Of `found`, ordered, the results that differ, in the same order."""
+    numbers = index.numbers(found["clip_id"])
+    held = pl.DataFrame({"clip_id": index.clip_ids(numbers), "held": np.arange(len(numbers))})
+    found = found.join(held, on="clip_id", maintain_order="left")
+    place = {clip_id: at for at, clip_id in enumerate(found["clip_id"])}
+    edges = catalog.scan("duplicates").select("clip_id", "other_id").filter(
+        pl.col("clip_id").is_in(list(place)), pl.col("other_id").is_in(list(place))
+    ).collect()  # fmt: skip
+    links = [(place[first], place[second]) for first, second in edges.iter_rows()]
+    relevance = found["similarity"].fill_null(0.0).to_numpy()
+    means = _frames(index, numbers.tolist()).means()[found["held"].to_numpy()]
+    chosen = choose_diverse(relevance, means, found["video_id"].to_list(), links, limit)
+    return found.drop("held")[np.sort(chosen)]

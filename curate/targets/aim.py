@@ -105,7 +105,7 @@ def _order(
     match = spec.match
     asked = direction(
         analysis.embedding,
-        embeddings.select("clip_id", "model_id", "vector").collect(),
+        embeddings,
         text=match.text,
         not_text=match.not_text,
         like=match.like,

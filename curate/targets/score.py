@@ -103,7 +103,7 @@ def _direction(workspace: Workspace, spec: Capability, embeddings: pl.DataFrame)
     match = spec.match
     try:
         return direction(
-            workspace.analysis().embedding, embeddings, text=match.text, not_text=match.not_text, like=match.like
+            workspace.analysis().embedding, embeddings.lazy(), text=match.text, not_text=match.not_text, like=match.like
         )
     except InputError as error:
         where = error.where or workspace.configs / "capabilities" / f"{spec.id}.yaml"

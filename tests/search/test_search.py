@@ -10,7 +10,7 @@ from PIL import Image
 from curate.analyze.embed import load_embedder, model_id
 from curate.errors import InputError
 from curate.media.decode import Branch, decode
-from curate.search.search import search
+from curate.search.search import search_clips as search
 from curate.vectors import unit
 from curate.workspace import Workspace
 from tests.dedupe.rows import Clip, write_clips

@@ -60,7 +60,7 @@ def test_the_engine_gets_the_files_in_the_order_of_their_best_keyframe(
     assert (summary.inputs, summary.ok, summary.filtered) == (6, 6, 0)
     match, embedding = aimed.capability(FOR).match, aimed.analysis().embedding
     nothing = aimed.catalog.read("embeddings").clear()
-    asked = direction(embedding, nothing, text=match.text, not_text=match.not_text)
+    asked = direction(embedding, nothing.lazy(), text=match.text, not_text=match.not_text)
     looks = aimed.catalog.read("triage").iter_rows(named=True)
     best = {row["video_id"]: (unpack(row["vectors"], len(row["times_s"])) @ asked).max() for row in looks}
     assert given[-1] == sorted(best, key=lambda video_id: -best[video_id])
