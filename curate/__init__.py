@@ -13,9 +13,10 @@ _PUBLIC = {
     "load_mix": "curate.mixes.load",
     "open_workspace": "curate.workspace",
     "create_workspace": "curate.workspace",
+    "search_clips": "curate.search.search",
 }
 
-__all__ = ["create_workspace", "load_mix", "open_workspace"]
+__all__ = ["create_workspace", "load_mix", "open_workspace", "search_clips"]
 __version__ = "0.1.0"
 
 

@@ -13,6 +13,7 @@ import typer
 
 from curate.cli_label import label
 from curate.cli_options import Json, Revision, Who, Why, given_workspace, said, show_rows, user
+from curate.cli_search import search
 from curate.errors import CurateError, InputError
 
 SOME_FAILED = 3
@@ -178,27 +179,7 @@ def trace(
         show(frame)
 
 
-@app.command()
-def search(
-    text: Annotated[
-        list[str] | None, typer.Argument(help="What a frame shows, in words; several are averaged.")
-    ] = None,
-    not_text: Annotated[list[str] | None, typer.Option("--not", help="What it must not be mistaken for.")] = None,
-    like: Annotated[list[str] | None, typer.Option(help="A clip id, or an image or video file.")] = None,
-    where: Annotated[str | None, typer.Option(help="SQL condition over signals and metadata.")] = None,
-    limit: Annotated[int, typer.Option(min=1)] = 20,
-    as_json: Json = False,
-) -> None:
-    """Find clips by text, by example and by condition."""
-    from curate.console import show
-    from curate.search.search import search_clips as run_search
-
-    if not text and not like:
-        raise InputError("nothing to search for", fix="Give a text, or --like CLIP_OR_FILE")
-    found = run_search(
-        given_workspace(), text=text or (), not_text=not_text or (), like=like or (), where=where, limit=limit
-    )
-    show(found, as_json=as_json, columns=["clip_id", "similarity", "best_start_s", "best_end_s", "path"])
+app.command()(search)
 
 
 @app.command()

@@ -1,17 +1,15 @@
 """The HTML report: one file that needs nothing else, for a person who asks where we stand and why."""
 
-import base64
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from curate import views
-from curate.media.thumbnail import nearest
 from curate.mixes.load import read_lock
 from curate.progress import Progress, silent
+from curate.report.render import best_picture, render
 from curate.report.status import status
 from curate.workspace import Workspace
 
@@ -27,10 +25,8 @@ def write_report(workspace: Workspace, *, progress: Progress = silent) -> Path:
     for index, name in enumerate(names):
         strips[name] = _strip(workspace, name)
         progress("thumbnails", index + 1, len(names))
-    environment = Environment(
-        loader=PackageLoader("curate.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    html = environment.get_template("page.html").render(
+    html = render(
+        "page.html",
         name=workspace.root.name,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         status=standing,
@@ -61,12 +57,12 @@ def _strip(workspace: Workspace, capability: str) -> list[dict[str, Any]]:
     )
     shown = []
     for row in best.iter_rows(named=True):
-        picture = nearest(row["times_s"], row["jpegs"], (row["best_start_s"] + row["best_end_s"]) / 2)
+        picture = best_picture(row)
         if picture is None:
             continue
         shown.append(
             {
-                "jpeg": base64.b64encode(picture).decode(),
+                "jpeg": picture,
                 "clip_id": row["clip_id"],
                 "file": Path(row["path"]).name,
                 "start_s": row["start_s"],

@@ -1,0 +1,32 @@
+"""What the pages have in common: one look (`base.html`), everything escaped, and pictures inside the page."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from curate.media.thumbnail import nearest
+
+
+def render(template: str, **values: Any) -> str:
+    """The HTML of a template of this package. What it shows is escaped: file names and captions come from anywhere."""
+    environment = Environment(
+        loader=PackageLoader("curate.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template(template).render(**values)
+
+
+def encoded(jpeg: bytes) -> str:
+    """A JPEG as base64, for a data URI."""
+    return base64.b64encode(jpeg).decode()
+
+
+def best_picture(clip: Mapping[str, Any]) -> str | None:
+    """The picture nearest to the middle of a clip's best span, encoded; None where the clip has none.
+
+    Args:
+        clip: with `times_s` and `jpegs` of table `thumbnails`, `best_start_s` and `best_end_s`.
+    """
+    picture = nearest(clip["times_s"], clip["jpegs"], (clip["best_start_s"] + clip["best_end_s"]) / 2)
+    return None if picture is None else encoded(picture)

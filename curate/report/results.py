@@ -1,0 +1,57 @@
+"""The page of a search: one file that needs nothing else, with pictures, times, and the footage where it is local."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from curate.report.render import best_picture, encoded, render
+from curate.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Question:
+    """What was asked, as `curate.search.search.search_clips` takes it; shown at the top of the page."""
+
+    text: Sequence[str] = ()
+    not_text: Sequence[str] = ()
+    like: Sequence[str] = ()
+    where: str | None = None
+    diverse: bool = False
+
+
+def write_results(workspace: Workspace, found: pl.DataFrame, path: Path, question: Question = Question()) -> Path:
+    """Writes the page of `found`, an answer of `search_clips`, in its order, to `path`, and returns it.
+
+    A page of 200 results takes about 3 MB. Footage is not copied: it plays where its file still is.
+    """
+    thumbnails = workspace.catalog.scan("thumbnails").select("clip_id", "times_s", "jpegs")
+    pictures = thumbnails.filter(pl.col("clip_id").is_in(found["clip_id"].implode())).collect()
+    rows = found.join(pictures, on="clip_id", how="left", maintain_order="left").iter_rows(named=True)
+    html = render(
+        "results.html",
+        name=workspace.root.name,
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        question=question,
+        results=[_result(row) for row in rows],
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(html, encoding="utf-8", errors="replace")
+    return path
+
+
+def _result(row: dict[str, Any]) -> dict[str, Any]:
+    row["times_s"], row["jpegs"] = row["times_s"] or [], row["jpegs"] or []
+    best = best_picture(row)
+    strip = [
+        {"time_s": time_s, "jpeg": jpeg}
+        for time_s, jpeg in zip(row["times_s"], map(encoded, row["jpegs"]), strict=True)
+        if jpeg != best
+    ]
+    file = Path(row["path"])
+    local = file.is_absolute() and file.is_file()
+    span = f"#t={row['best_start_s']:.3f},{row['best_end_s']:.3f}"
+    return {**row, "jpeg": best, "strip": strip, "file": file.name, "uri": file.as_uri() + span if local else None}
