@@ -165,15 +165,38 @@ TABLES: dict[str, Table] = {
             "vectors": pl.Binary,  # float16 [keyframes, dim], unit norm, row-major
         },
     ),
-    # An edge: clip_id shows the same as other_id. `keeper` marks the edge to the clip that stands for it.
+    # An edge: clip_id shows what other_id shows (clip_id < other_id). A fact of the two, written once.
     "duplicates": Table(
         key=("clip_id", "other_id"),
         columns={
             "clip_id": pl.String,
             "other_id": pl.String,
-            "kind": pl.String,  # exact, near
+            "kind": pl.String,  # exact, copy, semantic
             "score": pl.Float32,
-            "keeper": pl.Boolean,
+            "start_s": pl.Float64,  # what clip_id has in common with other_id, in its own video's seconds
+            "end_s": pl.Float64,
+            "other_start_s": pl.Float64,  # and where other_id shows it
+            "other_end_s": pl.Float64,
+            "speed": pl.Float32,  # of other_id, in seconds of its video for each of clip_id's
+            "mirrored": pl.Boolean,
+        },
+    ),
+    # Which clip stands for a dropped one; without keeper_id it is kept again.
+    "keepers": Table(
+        key=("clip_id",),
+        columns={
+            "clip_id": pl.String,
+            "keeper_id": pl.String,
+            "kind": pl.String,
+            "score": pl.Float32,
+        },
+    ),
+    # The videos that may not be on two sides of a split; one that is not here is a group of its own.
+    "groups": Table(
+        key=("video_id",),
+        columns={
+            "video_id": pl.String,
+            "group_id": pl.String,  # the smallest video_id of the group
         },
     ),
     "scores": Table(
@@ -307,7 +330,7 @@ class Catalog:
             return pl.LazyFrame(schema=self.schema(table))
         key = TABLES[table].key
         return (
-            self._rows(table, version)
+            self.rows(table, version)
             .sort("written_at", maintain_order=True)
             .unique(key, keep="last", maintain_order=True)
         )
@@ -320,7 +343,7 @@ class Catalog:
         """Every row ever written, oldest first: what was replaced too."""
         if not self._exists(table):
             return pl.LazyFrame(schema=self.schema(table))
-        return self._rows(table).sort("written_at", maintain_order=True)
+        return self.rows(table).sort("written_at", maintain_order=True)
 
     def versions(self) -> dict[str, int]:
         """The current version of each table that exists: what a lock pins."""
@@ -331,8 +354,13 @@ class Catalog:
         if self._exists(table):
             DeltaTable(self._path(table)).optimize.compact()
 
-    def _rows(self, table: str, version: int | None = None) -> pl.LazyFrame:
-        """Every row in today's columns: null in one that an earlier release of this library did not write."""
+    def rows(self, table: str, version: int | None = None) -> pl.LazyFrame:
+        """`history` in no order, for reading with bounded memory: a filter on `written_at` skips files.
+
+        Today's columns: null in a row that an earlier release of this library did not write.
+        """
+        if not self._exists(table):
+            return pl.LazyFrame(schema=self.schema(table))
         rows = pl.scan_delta(self._path(table), version=version)
         found = rows.collect_schema()
         for name, dtype in self.schema(table).items():

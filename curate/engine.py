@@ -15,7 +15,7 @@ import queue
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from typing import Any, Generic, TypeVar
@@ -24,7 +24,7 @@ from curate.errors import CurateError
 from curate.specs.analysis import Engine
 from curate.worker import KILLED, Answer, Done, Failed, Limits, Ready, Worker, describe, heartbeat
 
-__all__ = ["KILLED", "Failure", "Pool", "Success", "describe", "heartbeat", "run", "worker_count"]
+__all__ = ["KILLED", "Failure", "Pool", "Success", "describe", "heartbeat", "mapped", "run", "worker_count"]
 
 I = TypeVar("I")  # noqa: E741
 R = TypeVar("R")
@@ -80,6 +80,30 @@ def run(
         return
     with Pool(pickle.dumps(work), engine, worker_count(engine), _module_of(function)) as pool:
         yield from _outcomes(pool.answers(queued))
+
+
+def mapped(engine: Engine, *, least: int = 1) -> Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]:
+    """`run` as a plain map, for work that must not fail: answers in any order, no limit but that of an item's time.
+
+    Args:
+        engine: as for `run`.
+        least: with fewer items the function runs in this process.
+
+    Raises:
+        CurateError: an item failed.
+    """
+    patient = engine.model_copy(update={"frame_timeout_s": engine.timeout_s, "memory_mb": float(1 << 30)})
+
+    def answers(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
+        if len(items) < least:
+            yield from map(function, items)
+            return
+        for outcome in run(function, items, patient):
+            if isinstance(outcome, Failure):
+                raise CurateError(outcome.reason, fix="Run the command again; what is committed stays")
+            yield outcome.value
+
+    return answers
 
 
 def worker_count(engine: Engine) -> int:

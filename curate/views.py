@@ -52,7 +52,7 @@ def measured(catalog: Catalog) -> pl.LazyFrame:
 
 def kept_clips(catalog: Catalog) -> pl.LazyFrame:
     """`clips` without those that another clip stands for."""
-    dropped = catalog.scan("duplicates").filter("keeper").select("clip_id")
+    dropped = catalog.scan("keepers").filter(pl.col("keeper_id").is_not_null()).select("clip_id")
     return clips(catalog).join(dropped, on="clip_id", how="anti")
 
 

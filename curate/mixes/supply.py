@@ -48,9 +48,9 @@ def gather(catalog: Catalog, capabilities: Mapping[str, Capability]) -> Supply:
 def _duplicate_groups(catalog: Catalog, clip_ids: pl.Series) -> pl.Series:
     """For each clip, the first clip of those that stand for one another."""
     ids = clip_ids.sort()
-    known = pl.col("clip_id").is_in(ids.implode()) & pl.col("other_id").is_in(ids.implode())
-    links = catalog.scan("duplicates").filter("keeper", known).select("clip_id", "other_id").collect()
-    group = components(len(ids), ids.search_sorted(links["clip_id"]), ids.search_sorted(links["other_id"]))
+    known = pl.col("clip_id").is_in(ids.implode()) & pl.col("keeper_id").is_in(ids.implode())
+    links = catalog.scan("keepers").filter(known).select("clip_id", "keeper_id").collect()
+    group = components(len(ids), ids.search_sorted(links["clip_id"]), ids.search_sorted(links["keeper_id"]))
     first = pl.DataFrame({"clip_id": ids, "group": group}).select(
         "clip_id", duplicate_group=pl.col("clip_id").first().over("group")
     )

@@ -203,7 +203,7 @@ def plan_shot(
     """Plans one shot over span_s whose actions lie in free_s, the part that no dissolve or fade touches."""
     background = str(rng.choice(BACKGROUNDS))
     first = _plan_thing(rng, background, _first_place(rng, actions))
-    segments = _plan_segments(rng, first, actions, free_s, snap)
+    segments = plan_segments(rng, first, actions, free_s, snap)
     objects = [first]
     if "collide" in actions or rng.random() < 0.25:
         place = _mirrored(first.x) if abs(first.x - 0.5) > 0.1 else float(rng.choice([0.18, 0.82]))
@@ -259,13 +259,14 @@ def _plan_thing(rng: np.random.Generator, background: str, x: float, unlike: Thi
     )
 
 
-def _plan_segments(
+def plan_segments(
     rng: np.random.Generator,
     thing: Thing,
     actions: Sequence[str],
     free_s: tuple[float, float],
     snap: Callable[[float], float],
 ) -> list[Segment]:
+    """Plans what a thing does in the part of a shot that no dissolve or fade touches, one action after the other."""
     margin_s, gap_s = 0.15, 0.4
     room_s = free_s[1] - free_s[0] - 2 * margin_s - gap_s * (len(actions) - 1)
     most_s = min(_MAX_ACTION_S - 0.2, (0.85 if len(actions) == 1 else 0.46) * room_s)

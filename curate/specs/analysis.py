@@ -51,8 +51,16 @@ class Signals(Spec):
 
 
 class Duplicates(Spec):
-    near: float = Field(default=0.85, gt=0, le=1, description="Cosine from which two clips are compared in pixels.")
-    neighbours: int = Field(default=32, gt=0, description="Nearest clips looked at for each clip.")
+    semantic: float = Field(
+        default=0.95, gt=0, le=1, description="Cosine from which clips show the same thing; it depends on the model."
+    )
+    drop: tuple[Literal["exact", "copy", "semantic"], ...] = Field(
+        default=("exact", "copy"), description="Kinds of duplicates of which one clip is kept; all of them bind splits."
+    )
+    neighbours: int = Field(default=256, gt=0, description="Most clips that one vector of a clip brings to comparison.")
+    recall: float = Field(
+        default=0.95, ge=0, le=1, description="A run whose index finds a smaller share of what brute force finds fails."
+    )
 
 
 class Triage(Spec):

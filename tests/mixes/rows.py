@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import yaml
 
 from curate.catalog import Catalog
+from curate.dedupe.groups import join_groups
 from curate.identity import span_id
 from curate.vectors import pack, unit
 from curate.workspace import Workspace
@@ -69,9 +71,11 @@ def add_label(
     workspace.catalog.write("labels", [row], run_id="t", work_key="l")
 
 
-def add_duplicate(catalog: Catalog, first: str, second: str, *, keeper: bool = False) -> None:
-    edge = {"clip_id": first, "other_id": second, "kind": "near", "score": 0.99, "keeper": keeper}
-    catalog.write("duplicates", [edge], run_id="t", work_key="d")
+def bind_videos(catalog: Catalog, first: str, second: str) -> None:
+    """Puts the videos of two clips into one leakage group, as an edge between the clips does."""
+    of = dict(catalog.read("clips").select("clip_id", "video_id").iter_rows())
+    links = pl.DataFrame([{"video_id": of[first], "other_video": of[second]}])
+    catalog.write("groups", join_groups(catalog.read("groups").select("video_id", "group_id"), links), run_id="t")
 
 
 def write_mix(workspace: Workspace, name: str = "base", **changed: Any) -> None:

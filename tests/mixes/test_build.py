@@ -19,7 +19,7 @@ from curate.mixes.pack import FEATURES
 from curate.mixes.verify import verify
 from curate.mixes.versions import git
 from curate.workspace import Workspace
-from tests.mixes.rows import add_duplicate, add_label, add_videos, clip_id, write_capability, write_mix
+from tests.mixes.rows import add_label, add_videos, bind_videos, clip_id, write_capability, write_mix
 
 
 def make(workspace: Workspace, name: str = "base") -> Published:
@@ -186,7 +186,7 @@ def test_footage_that_joins_train_and_test_later_leaves_training(labelled: Works
     video = {
         split: next(c["video_id"] for c in first.lock["clips"] if c["split"] == split) for split in ("train", "test")
     }
-    add_duplicate(labelled.catalog, clip_id(video["train"], 1), clip_id(video["test"], 1))
+    bind_videos(labelled.catalog, clip_id(video["train"], 1), clip_id(video["test"], 1))
     (leak,) = verify(labelled)
     assert leak.kind == "group as known now"
     second = make(labelled)

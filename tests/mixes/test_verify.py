@@ -11,7 +11,7 @@ from curate.mixes.publish import publish
 from curate.mixes.split import plan_splits
 from curate.mixes.verify import verify
 from curate.workspace import Workspace
-from tests.mixes.rows import add_duplicate, add_videos, clip_id
+from tests.mixes.rows import add_videos, bind_videos, clip_id
 
 
 def plant(workspace: Workspace, name: str, *clips: tuple[str, str, str]) -> None:
@@ -56,7 +56,7 @@ def test_a_group_that_footage_joined_later_is_found(workspace: Workspace, tmp_pa
     add_videos(workspace, ["a", "b"], tmp_path / "none.mp4")
     plant(workspace, "base", ("a", "a", "train"), ("b", "b", "test"))
     assert verify(workspace) == []
-    add_duplicate(workspace.catalog, clip_id("a", 0), clip_id("b", 1))
+    bind_videos(workspace.catalog, clip_id("a", 0), clip_id("b", 1))
     (leak,) = verify(workspace)
     assert (leak.kind, leak.item) == ("group as known now", "a")
 
@@ -67,7 +67,7 @@ def test_a_build_that_would_leak_is_refused_and_publishes_nothing(
     """Splits by video alone, blind to duplicates, are what verification must stop."""
     videos = labelled.catalog.read("videos")["video_id"].to_list()
     for other in videos[1:]:
-        add_duplicate(labelled.catalog, clip_id(videos[0], 1), clip_id(other, 1))
+        bind_videos(labelled.catalog, clip_id(videos[0], 1), clip_id(other, 1))
 
     def blind(groups, *arguments, **options):  # type: ignore[no-untyped-def]
         return plan_splits(groups.with_columns(group_id="video_id"), *arguments, **options)

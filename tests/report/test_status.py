@@ -26,9 +26,10 @@ def test_status_of_an_empty_workspace_says_how_to_begin(workspace: Workspace) ->
 
 def test_a_dropped_clip_traces_to_the_clip_that_stands_for_it(sample_world: World) -> None:
     catalog = sample_world.workspace.catalog
-    dropped, keeper = catalog.scan("duplicates").filter("keeper").select("clip_id", "other_id").collect().row(0)
+    dropped, keeper = catalog.scan("keepers").select("clip_id", "keeper_id").collect().row(0)
     found = trace(sample_world.workspace, dropped)
-    assert keeper in found["duplicates"]["other_id"].to_list()
+    assert found["keepers"]["keeper_id"].item() == keeper
+    assert keeper in {*found["duplicates"]["clip_id"], *found["duplicates"]["other_id"]}
     reason = found["outcomes"].filter(pl.col("stage") == "dedupe")["reason"].item()
     assert keeper in reason
 

@@ -53,11 +53,8 @@ def test_the_same_seed_chooses_the_same_and_another_audits_others(empty: Workspa
 def test_labelled_dropped_and_ineligible_clips_are_never_chosen(empty: Workspace, many: list[Clip]) -> None:
     ids = [clip.clip_id for clip in many]
     write_labels(empty, "jump", dict.fromkeys(ids[90:], "absent"))
-    edges = [
-        {"clip_id": clip_id, "other_id": ids[0], "kind": "near", "score": 0.99, "keeper": True}
-        for clip_id in ids[80:90]
-    ]
-    empty.catalog.write("duplicates", edges, run_id="test")
+    dropped = [{"clip_id": clip_id, "keeper_id": ids[0], "kind": "copy", "score": 0.99} for clip_id in ids[80:90]]
+    empty.catalog.write("keepers", dropped, run_id="test")
     out = [{"clip_id": clip_id, "capability": "jump", "eligible": False} for clip_id in ids[70:80]]
     empty.catalog.write("scores", out, run_id="test")
     found = choose(empty, "jump", 1000)

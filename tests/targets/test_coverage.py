@@ -16,8 +16,8 @@ def row(workspace: Workspace, capability: str = "jump") -> dict:
 
 
 def drop(workspace: Workspace, clip: Clip, keeper: Clip) -> None:
-    edge = {"clip_id": clip.clip_id, "other_id": keeper.clip_id, "kind": "exact", "score": 1.0, "keeper": True}
-    workspace.catalog.write("duplicates", [edge], run_id="test")
+    dropped = {"clip_id": clip.clip_id, "keeper_id": keeper.clip_id, "kind": "exact", "score": 1.0}
+    workspace.catalog.write("keepers", [dropped], run_id="test")
 
 
 def test_without_labels_the_whole_target_is_missing(empty: Workspace, clips: list[Clip]) -> None:
