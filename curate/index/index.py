@@ -181,14 +181,22 @@ class Index:
         order = np.argsort(np.concatenate(owner), kind="stable")
         return np.concatenate(vectors)[order], np.concatenate(owner)[order]
 
-    def blob(self, number: int) -> bytes:
-        """The bytes kept for an item.
+    def blobs(self, numbers: np.ndarray) -> list[bytes]:
+        """The bytes kept for each of these items, in their order.
 
         Raises:
-            KeyError: the number is not held.
+            KeyError: a number is not held.
         """
-        ((part, _, items),) = self._located(np.array([number], np.int64))
-        return part.segment.blob(int(items[0]))
+        numbers = np.asarray(numbers, dtype=np.int64)
+        kept = [b""] * len(numbers)
+        for part, at, items in self._located(numbers):
+            for position, item in zip(at.tolist(), items.tolist(), strict=True):
+                kept[position] = part.segment.blob(item)
+        return kept
+
+    def blob(self, number: int) -> bytes:
+        """`blobs` of one item."""
+        return self.blobs(np.array([number]))[0]
 
     def recall(self, *, sample: int, k: int, threshold: float | None = None, seed: int = 0) -> float:
         """Share of what brute force finds that the index finds, for a sample of the vectors held.
