@@ -183,6 +183,17 @@ app.command()(search)
 
 
 @app.command()
+def dedupe(as_json: Json = False) -> None:
+    """Find clips that show the same as others; `collect` does it too. New parameters compare all clips again."""
+    from curate.console import bars, show
+    from curate.dedupe.duplicates import find_duplicates
+
+    with bars() as progress:
+        found = find_duplicates(given_workspace(), progress=progress)
+    show(found, as_json=as_json)
+
+
+@app.command()
 def gaps(as_json: Json = False) -> None:
     """For each capability: target, supply, evaluation, and what is missing, most urgent first."""
     from curate.console import out, show

@@ -105,20 +105,20 @@ def edges_of(batch: Batch) -> list[tuple]:
     def moves(clip_id: str) -> np.ndarray:
         return movement(fingerprint(clip_id).luma)
 
-    rows = []
+    rows: list[tuple] = []
     with one_thread():
         for clip_id, other_id, near in batch.pairs:
             one, other = fingerprint(clip_id), fingerprint(other_id)
             (start_s, end_s), (other_start_s, other_end_s) = batch.spans[clip_id], batch.spans[other_id]
             if one.content == other.content and not one.blank:
-                spans = (start_s, end_s, other_start_s, other_end_s)
-                rows.append((clip_id, other_id, "exact", 1.0, *spans, 1.0, False))
+                whole = (start_s, end_s, other_start_s, other_end_s)
+                rows.append((clip_id, other_id, "exact", 1.0, *whole, 1.0, False))
                 continue
             found = align(one, other)
             if found is not None and found.same:
-                spans = (start_s + found.start_a_s, min(start_s + found.end_a_s, end_s))
-                spans += (other_start_s + found.start_b_s, min(other_start_s + found.end_b_s, other_end_s))
-                rows.append((clip_id, other_id, "copy", found.score, *spans, found.speed, found.mirrored))
+                span_s = (start_s + found.start_a_s, min(start_s + found.end_a_s, end_s))
+                other_s = (other_start_s + found.start_b_s, min(other_start_s + found.end_b_s, other_end_s))
+                rows.append((clip_id, other_id, "copy", found.score, *span_s, *other_s, found.speed, found.mirrored))
             elif near:
                 score = agreement(batch.frames[clip_id], batch.frames[other_id])
                 if score >= batch.semantic and motion_agreement(moves(clip_id), moves(other_id)) >= MOTION:

@@ -233,7 +233,7 @@ def _write_keepers(catalog: Catalog, keepers: pl.DataFrame, clips: pl.DataFrame,
         pl.lit(None).alias(name) for name in keepers.columns[1:]
     )
     changed = keepers.join(before, on=keepers.columns, how="anti", nulls_equal=True)
-    return catalog.write("keepers", pl.concat([changed, again.cast(dict(keepers.schema))]), run_id=run_id)
+    return catalog.write("keepers", pl.concat([changed, again.cast(keepers.schema)]), run_id=run_id)
 
 
 def _write_outcomes(
