@@ -3,6 +3,10 @@
 Two stages where there are many clips: the moments index (`curate.search.moments`) gives the WIDE best, and those are
 ranked exactly, by the best window of their frames. Up to SCANNED clips all are ranked exactly. A condition is applied
 first, to all clips, and the index looks among those that fulfil it, so it costs no recall.
+
+How wide: in a synthetic world of 200,000 clips of 4 to 20 frames that drift, with an event of a second in every third,
+the 20 clips with the best windows lie within the first 34 by moments in the median of 40 questions and 82 in the worst,
+and the best 200 within 890 and 5,641. By mean vectors the 20 best lie within 15,607 and 74,859.
 """
 
 import warnings
@@ -25,7 +29,7 @@ from curate.workspace import Workspace
 
 SCANNED = 20_000
 WIDE = 2_000
-_WIDE_PER_RESULT = 20
+_WIDE_PER_RESULT = 30
 _DIVERSE_OF = 10
 """Candidates for each result of a diverse search."""
 

@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from curate import views
 from curate.analyze.embed import load_embedder, model_id
+from curate.conditions import matching
 from curate.errors import InputError
 from curate.media.decode import Branch, decode
+from curate.search import search as module
 from curate.search.search import search_clips as search
+from curate.search.windows import best_windows
 from curate.vectors import unit
 from curate.workspace import Workspace
 from tests.dedupe.rows import Clip, write_clips
@@ -79,15 +83,120 @@ def test_a_video_or_a_picture_may_be_the_example(
         assert np.isfinite(found["similarity"].to_numpy()).all()
 
 
+def test_a_span_of_a_clip_or_a_video_may_be_the_example(
+    workspace: Workspace, clips: list[Clip], footage: tuple[Path, list[dict]]
+) -> None:
+    shown = search(workspace, like=[f"{clips[1].clip_id}@13-14"])
+    assert shown["clip_id"][0] == clips[1].clip_id
+    assert shown["similarity"][0] == pytest.approx(1, abs=1e-2)
+    assert search(workspace, like=[clips[1].clip_id])["similarity"][0] < 0.9
+    directory, entries = footage
+    video = directory / entries[0]["file"]
+    whole, start, instant = (search(workspace, like=[f"{video}{span}"]) for span in ("", "@0-1.5", "@0.6-0.7"))
+    assert len({found["similarity"].sum() for found in (whole, start, instant)}) == 3
+    with pytest.raises(InputError, match="has no frame from 500 to 600 s"):
+        search(workspace, like=[f"{video}@500-600"])
+    with pytest.raises(InputError, match="has no frame from 1 to 2 s. It has frames from 10 to 13.5 s"):
+        search(workspace, like=[f"{clips[1].clip_id}@1-2"])
+    with pytest.raises(InputError, match="is empty"):
+        search(workspace, like=[f"{video}@3-3"])
+
+
+def test_a_condition_alone_gives_the_newest_first(workspace: Workspace, clips: list[Clip]) -> None:
+    later = Clip("later", clips[0].frames, motion=0.2)
+    write_clips(workspace, [later], model_id="any")
+    found = search(workspace, where="motion > 0.15")
+    assert found["clip_id"].to_list() == [each.clip_id for each in (later, clips[2], clips[3])]
+    assert found["similarity"].is_null().all()
+    assert found["best_start_s"].to_list() == found["start_s"].to_list()
+    assert len(search(workspace, where="motion > 0.15", limit=2)) == 2
+
+
+@pytest.fixture
+def many(workspace: Workspace) -> tuple[np.ndarray, list[Clip]]:
+    """300 clips of 60 videos, and a direction that a short event in some of them shows."""
+    rng = np.random.default_rng(3)
+    asked = unit(rng.standard_normal(128).astype(np.float32))
+    made = []
+    for at in range(300):
+        frames = np.tile(rng.standard_normal(128), (8, 1)) + 0.3 * rng.standard_normal((8, 128))
+        frames[3:5] += rng.random() * 12 * asked
+        span = {"start_s": float(at), "end_s": at + 4.0}
+        made.append(Clip(f"v{at % 60:02d}", unit(frames).astype(np.float32), **span, motion=at / 300))
+    write_clips(workspace, made, model_id=model_id(workspace.analysis().embedding))
+    return asked, made
+
+
+@pytest.mark.parametrize("where", [None, "motion < 0.5", "motion < 0.02", "video_id = 'v07' or motion > 0.9"])
+def test_two_stages_find_what_a_full_scan_finds(
+    workspace: Workspace, many: tuple[np.ndarray, list[Clip]], monkeypatch: pytest.MonkeyPatch, where: str | None
+) -> None:
+    monkeypatch.setattr(module, "direction", lambda *_, **__: many[0])
+    full = search(workspace, text="asked", where=where)
+    monkeypatch.setattr(module, "SCANNED", 0)
+    monkeypatch.setattr(module, "WIDE", 40)
+    monkeypatch.setattr(module, "_WIDE_PER_RESULT", 2)
+    assert search(workspace, text="asked", where=where).equals(full)
+    rows = views.clips(workspace.catalog).join(views.current_embeddings(workspace.catalog), on="clip_id").collect()
+    rows = rows.filter(matching(rows, where))
+    [best] = best_windows(rows, many[0][np.newaxis], frames_per_s=2)
+    every = rows.with_columns(similarity=best.similarity).sort("similarity", "clip_id", descending=[True, False])
+    assert full["clip_id"].to_list() == every["clip_id"].head(20).to_list()
+
+
+def test_diverse_results_show_one_of_ten_copies(
+    workspace: Workspace, many: tuple[np.ndarray, list[Clip]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, _ = many
+    monkeypatch.setattr(module, "direction", lambda *_, **__: asked)
+    copies = [Clip(f"copy{at}", unit(np.tile(asked, (4, 1)) + 0.002 * at).astype(np.float32)) for at in range(10)]
+    write_clips(workspace, copies, model_id=model_id(workspace.analysis().embedding))
+    ids = {copy.clip_id for copy in copies}
+    assert ids <= set(search(workspace, text="asked")["clip_id"])
+    found = search(workspace, text="asked", diverse=True)
+    assert len(ids & set(found["clip_id"])) == 1
+    assert found["clip_id"][0] in ids
+    assert found["video_id"].n_unique() == len(found) == 20
+    assert found["similarity"].is_sorted(descending=True)
+    first, second = sorted(search(workspace, text="asked", where="motion > 0.5", diverse=True)["clip_id"].head(2))
+    workspace.catalog.write("duplicates", [{"clip_id": first, "other_id": second, "kind": "copy"}], run_id="test")
+    assert not {first, second} <= set(search(workspace, text="asked", where="motion > 0.5", diverse=True)["clip_id"])
+    assert len(search(workspace, where="motion > 0.5", diverse=True, limit=5)) == 5
+
+
+def test_an_index_that_is_being_updated_is_used_as_it_was_and_that_is_said(
+    workspace: Workspace, clips: list[Clip]
+) -> None:
+    search(workspace, text=TEXTS[0])
+    write_clips(workspace, [Clip("new", clips[0].frames)], model_id=model_id(workspace.analysis().embedding))
+    notes: list[str] = []
+    with workspace.lock("index-moments"):
+        assert len(search(workspace, text=TEXTS[0], tell=notes.append)) == 4
+    assert ["newest clips" in note for note in notes] == [True]
+    assert len(search(workspace, text=TEXTS[0], tell=notes.append)) == 5
+    assert len(notes) == 1
+
+
 def test_questions_that_cannot_be_answered_say_why(workspace: Workspace, clips: list[Clip], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="nothing to search for"):
-        search(workspace)
+    for nothing in ({}, {"where": " "}, {"not_text": "mud", "where": "motion > 0"}):
+        with pytest.raises(InputError, match="nothing to search for"):
+            search(workspace, **nothing)
+    with pytest.raises(InputError, match="a limit of 0"):
+        search(workspace, text="red", limit=0)
     with pytest.raises(InputError, match="neither a clip nor a file"):
         search(workspace, like=["no-such-thing"])
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"not a video")
     with pytest.raises(InputError, match="neither an image nor a video"):
         search(workspace, like=[str(broken)])
+    cut = tmp_path / "cut.jpg"
+    Image.fromarray(np.zeros((300, 300, 3), np.uint8)).save(cut)
+    cut.write_bytes(cut.read_bytes()[:700])
+    with pytest.raises(InputError, match="cannot be read"):
+        search(workspace, like=[str(cut)])
+    Image.fromarray(np.zeros((30, 30, 3), np.uint8)).save(cut)
+    with pytest.raises(InputError, match="an image has no span"):
+        search(workspace, like=[f"{cut}@1-2"])
     with pytest.raises(InputError, match="colour = 'red'"):
         search(workspace, text=["red"], where="colour = 'red'")
 
