@@ -183,14 +183,25 @@ app.command()(search)
 
 
 @app.command()
-def dedupe(as_json: Json = False) -> None:
+def dedupe(
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page of pairs, the least sure first, to this file.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Find clips that show the same as others; `collect` does it too. New parameters compare all clips again."""
     from curate.console import bars, show
     from curate.dedupe.duplicates import find_duplicates
+    from curate.report.links import write_links
 
+    workspace = given_workspace()
     with bars() as progress:
-        found = find_duplicates(given_workspace(), progress=progress)
+        found = find_duplicates(workspace, progress=progress)
     show(found, as_json=as_json)
+    if html:
+        write_links(workspace, html)
+        if not as_json:
+            print(html)
 
 
 @app.command()
