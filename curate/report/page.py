@@ -9,7 +9,7 @@ import polars as pl
 from curate import views
 from curate.mixes.load import read_lock
 from curate.progress import Progress, silent
-from curate.report.render import best_picture, render
+from curate.report.render import best_picture, render, write_page
 from curate.report.status import status
 from curate.workspace import Workspace
 
@@ -39,10 +39,7 @@ def write_report(workspace: Workspace, *, progress: Progress = silent) -> Path:
             {**mix, "lock": read_lock(mix["name"], mix["revision"], workspace=workspace.root)} for mix in standing.mixes
         ],
     )
-    path = workspace.reports / "report.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html)
-    return path
+    return write_page(workspace.reports / "report.html", html)
 
 
 def _strip(workspace: Workspace, capability: str) -> list[dict[str, Any]]:

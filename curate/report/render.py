@@ -2,10 +2,12 @@
 
 import base64
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from curate.errors import InputError
 from curate.media.thumbnail import nearest
 
 
@@ -30,3 +32,17 @@ def best_picture(clip: Mapping[str, Any]) -> str | None:
     """
     picture = nearest(clip["times_s"], clip["jpegs"], (clip["best_start_s"] + clip["best_end_s"]) / 2)
     return None if picture is None else encoded(picture)
+
+
+def write_page(path: Path, html: str) -> Path:
+    """Writes a page where the user wants it, its directory too, and returns the path.
+
+    Raises:
+        InputError: it cannot be written there.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(html, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise InputError(f"the page cannot be written: {error.strerror}", where=path, fix="Name another file") from None
+    return path

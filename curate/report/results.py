@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from curate.report.render import best_picture, encoded, render
+from curate.report.render import best_picture, encoded, render, write_page
 from curate.workspace import Workspace
 
 
@@ -26,7 +26,10 @@ class Question:
 def write_results(workspace: Workspace, found: pl.DataFrame, path: Path, question: Question = Question()) -> Path:
     """Writes the page of `found`, an answer of `search_clips`, in its order, to `path`, and returns it.
 
-    A page of 200 results takes about 3 MB. Footage is not copied: it plays where its file still is.
+    A page of 200 results of the sample world takes 5 MB. Footage is not copied: it plays where its file still is.
+
+    Raises:
+        InputError: it cannot be written there.
     """
     thumbnails = workspace.catalog.scan("thumbnails").select("clip_id", "times_s", "jpegs")
     pictures = thumbnails.filter(pl.col("clip_id").is_in(found["clip_id"].implode())).collect()
@@ -38,9 +41,7 @@ def write_results(workspace: Workspace, found: pl.DataFrame, path: Path, questio
         question=question,
         results=[_result(row) for row in rows],
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html, encoding="utf-8", errors="replace")
-    return path
+    return write_page(path, html)
 
 
 def _result(row: dict[str, Any]) -> dict[str, Any]:

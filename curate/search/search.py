@@ -111,7 +111,7 @@ def _fulfilling(catalog: Catalog, where: str | None) -> pl.Series | None:
 def _rows_of(index: Standing, clip_ids: Sequence[str]) -> pl.LazyFrame:
     """Rows as of table `embeddings` for those of the clips that are held."""
     numbers = index.numbers(clip_ids)
-    parts = [_frames(index, [number]) for number in numbers.tolist()]
+    parts = [_frames(index, numbers[at : at + 1]) for at in range(len(numbers))]
     return pl.LazyFrame(
         {
             "clip_id": index.clip_ids(numbers),
@@ -128,8 +128,8 @@ def _rows_of(index: Standing, clip_ids: Sequence[str]) -> pl.LazyFrame:
     )
 
 
-def _frames(index: Standing, numbers: Sequence[int]) -> Frames:
-    return Frames.of_blobs([index.index.blob(number) for number in numbers], index.dim)
+def _frames(index: Standing, numbers: np.ndarray) -> Frames:
+    return Frames.of_blobs(index.index.blobs(numbers), index.dim)
 
 
 def _ranked(
@@ -143,7 +143,7 @@ def _ranked(
         numbers = best[0][best[0] >= 0]
     elif numbers is None:
         numbers = index.index.numbers
-    frames = _frames(index, numbers.tolist())
+    frames = _frames(index, numbers)
     [best_window] = windows_of(frames, asked[np.newaxis], frames_per_s=frames_per_s)
     return pl.DataFrame({
         "clip_id": index.clip_ids(numbers),
@@ -181,6 +181,6 @@ def _diverse(catalog: Catalog, index: Standing, found: pl.DataFrame, limit: int)
     ).collect()  # fmt: skip
     links = [(place[first], place[second]) for first, second in edges.iter_rows()]
     relevance = found["similarity"].fill_null(0.0).to_numpy()
-    means = _frames(index, numbers.tolist()).means()[found["held"].to_numpy()]
+    means = _frames(index, numbers).means()[found["held"].to_numpy()]
     chosen = choose_diverse(relevance, means, found["video_id"].to_list(), links, limit)
     return found.drop("held")[np.sort(chosen)]
