@@ -3,15 +3,21 @@
 Top-level functions of a picklable question, so that a cluster can run them.
 """
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from curate.index import cosine, flat
+from curate.index import cosine, flat, kinds
 from curate.index.segment import Segment
 
-_GATHERED = 1 << 20
+_AT_ONCE = 1 << 16
+_MOST_WAITING = 1 << 22
 _SPARE = 32
+
+Scored = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Query rows int64 [m], items int64 [m] and scores float32 [m]."""
 
 Found = tuple[int, np.ndarray, np.ndarray, np.ndarray]
 """Position of the segment, and query rows, items and exact scores of what was found in it."""
@@ -54,51 +60,86 @@ class Nearest:
 
 
 def above(asked: Above) -> Found:
-    """Answers `Above`."""
+    """Answers `Above`: of a segment with cells, what lies in the cells near a query."""
     segment, alive = asked.part.segment, asked.part.alive
-    gathered: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    if segment.cells:
+        candidates = segment.cells.above(asked.queries, asked.threshold)
+    else:
+        candidates = flat.above(segment.vectors, asked.queries, asked.threshold)
+    found: list[Scored] = []
     waiting = 0
-    for query, row, rough in flat.above(segment, asked.queries, asked.threshold):
+    for query, row, rough in _in_larger_parts(candidates):
         item = segment.owner[row]
         kept = np.flatnonzero(alive[item])
-        kept = kept[worth_scoring(query[kept], item[kept], rough[kept], asked.limit)]
+        if not segment.cells:
+            kept = kept[_worth_scoring(query[kept], item[kept], rough[kept], asked.limit)]
         query, row, item = query[kept], row[kept], item[kept]
         score = cosine.exact(asked.queries, query, segment.vectors, row)
         good = score >= np.float32(asked.threshold)
-        gathered.append((query[good], item[good], score[good]))
+        found.append((query[good], item[good], score[good]))
         waiting += int(good.sum())
-        if waiting > _GATHERED:
-            gathered = [best(*_joined(gathered), segment.keys, asked.limit)]
-            waiting = 0
-    return asked.part.position, *best(*_joined(gathered), segment.keys, asked.limit)
+        if waiting > _MOST_WAITING:
+            found, waiting = [best(*_joined(found), segment.keys, asked.limit)], 0
+    return asked.part.position, *best(*_joined(found), segment.keys, asked.limit)
 
 
 def nearest(asked: Nearest) -> Found:
-    """Answers `Nearest`: more rows are taken until those left out cannot matter."""
+    """Answers `Nearest`: exactly where few rows are allowed, else among what the codes rank first."""
     segment = asked.part.segment
     rows = None if asked.allowed.all() else np.flatnonzero(asked.allowed[segment.owner])
     available = len(segment.vectors) if rows is None else len(rows)
-    open_queries = np.arange(len(asked.queries))
-    gathered: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    count = 2 * asked.k + _SPARE
-    while len(open_queries) and available:
-        queries = asked.queries[open_queries]
-        found, rough = flat.nearest(segment, queries, count, rows)
-        query = np.repeat(np.arange(len(queries)), found.shape[1])
-        score = cosine.exact(queries, query, segment.vectors, found.ravel())
-        query, item, score = best(query, segment.owner[found.ravel()], score, segment.keys, asked.k)
-        left_out = rough.min(axis=1) + 2 * cosine.SLACK
-        complete = np.full(len(queries), found.shape[1] >= available)
-        kth = np.searchsorted(query, np.arange(len(queries)), side="right") - 1
-        full = np.bincount(query, minlength=len(queries)) >= asked.k
-        complete |= full & (score[kth] > left_out)
+    if not segment.cells or available <= kinds.GATHERED:
+        return asked.part.position, *_exactly_nearest(segment, asked.queries, asked.k, rows)
+    found: list[Scored] = []
+    waiting: np.ndarray = np.arange(len(asked.queries))
+    count = math.ceil(max(kinds.RANKED, 8 * asked.k) * len(segment.vectors) / available)
+    while len(waiting):
+        ranked = segment.cells.nearest(asked.queries[waiting], count)
+        unfinished = []
+        for at, row in zip(waiting.tolist(), ranked, strict=True):
+            row = np.sort(row[row >= 0])
+            row = row[asked.allowed[segment.owner[row]]]
+            query, item, score = _exactly_nearest(segment, asked.queries[at : at + 1], asked.k, row)
+            if len(item) < asked.k and count < len(segment.vectors):
+                unfinished.append(at)
+            else:
+                found.append((query + at, item, score))
+        waiting, count = np.array(unfinished, np.int64), 4 * count
+    return asked.part.position, *best(*_joined(found), segment.keys, asked.k)
+
+
+def exactly_above(asked: Above) -> Found:
+    """Answers `Above` without cells: the truth that they are measured against."""
+    return above(replace(asked, part=replace(asked.part, segment=replace(asked.part.segment, cells=None))))
+
+
+def exactly_nearest(asked: Nearest) -> Found:
+    """Answers `Nearest` without cells."""
+    return nearest(replace(asked, part=replace(asked.part, segment=replace(asked.part.segment, cells=None))))
+
+
+def _exactly_nearest(segment: Segment, queries: np.ndarray, k: int, rows: np.ndarray | None) -> Scored:
+    """The `k` best items with one of `rows`: more rows are scored until those left out cannot matter."""
+    available = len(segment.vectors) if rows is None else len(rows)
+    waiting = np.arange(len(queries))
+    found: list[Scored] = []
+    count = 2 * k + _SPARE
+    while len(waiting) and available:
+        some = queries[waiting]
+        row, rough = flat.nearest(segment.vectors, some, count, rows)
+        query = np.repeat(np.arange(len(some)), row.shape[1])
+        score = cosine.exact(some, query, segment.vectors, row.ravel())
+        query, item, score = best(query, segment.owner[row.ravel()], score, segment.keys, k)
+        last = np.searchsorted(query, np.arange(len(some)), side="right") - 1
+        full = np.bincount(query, minlength=len(some)) >= k
+        complete = (row.shape[1] >= available) | (full & (score[last] > rough.min(axis=1) + 2 * cosine.SLACK))
         kept = complete[query]
-        gathered.append((open_queries[query[kept]], item[kept], score[kept]))
-        open_queries, count = open_queries[~complete], 4 * count
-    return asked.part.position, *best(*_joined(gathered), segment.keys, asked.k)
+        found.append((waiting[query[kept]], item[kept], score[kept]))
+        waiting, count = waiting[~complete], 4 * count
+    return best(*_joined(found), segment.keys, k)
 
 
-def worth_scoring(query: np.ndarray, item: np.ndarray, rough: np.ndarray, limit: int) -> np.ndarray:
+def _worth_scoring(query: np.ndarray, item: np.ndarray, rough: np.ndarray, limit: int) -> np.ndarray:
     """Positions of the candidates that can be among the best of their query and the best row of their item.
 
     Where more than 8 `limit` items come within rounding of the last that is listed, the rest of these is left out.
@@ -122,21 +163,48 @@ def worth_scoring(query: np.ndarray, item: np.ndarray, rough: np.ndarray, limit:
     return order[near_top & kept[group]]
 
 
-def best(
-    query: np.ndarray, item: np.ndarray, score: np.ndarray, keys: np.ndarray, limit: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The best score of each item for each query; the `limit` best items a query, ordered by query, score and key."""
+def best(query: np.ndarray, item: np.ndarray, score: np.ndarray, keys: np.ndarray, limit: int) -> Scored:
+    """The best score of each item for each query; the `limit` best items a query, ordered by query, score and key.
+
+    Args:
+        keys: of the items.
+    """
     order = np.lexsort((-score, item, query))
     query, item, score = query[order], item[order], score[order]
-    new = np.flatnonzero(np.r_[np.ones(min(1, len(query)), bool), (np.diff(query) != 0) | (np.diff(item) != 0)])
+    new = np.ones(len(query), bool)
+    new[1:] = (np.diff(query) != 0) | (np.diff(item) != 0)
     query, item, score = query[new], item[new], score[new]
-    order = np.lexsort((keys[item], -score, query))
+    order = ranking(query, score, keys[item])
     query, item, score = query[order], item[order], score[order]
     kept = np.arange(len(query)) - np.searchsorted(query, query) < limit
     return query[kept], item[kept], score[kept]
 
 
-def _joined(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def ranking(query: np.ndarray, score: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """The order by query, then score from best to worst, then key. Keys are compared between equals only."""
+    order = np.lexsort((-score, query))
+    same = (np.diff(query[order]) == 0) & (np.diff(score[order]) == 0)
+    equal = np.flatnonzero(np.r_[False, same] | np.r_[same, False])
+    if len(equal):
+        some = order[equal]
+        order[equal] = some[np.lexsort((keys[some], -score[some], query[some]))]
+    return order
+
+
+def _in_larger_parts(candidates: Iterator[flat.Candidates]) -> Iterator[flat.Candidates]:
+    """The same, so many at a time that what a part costs does not count."""
+    waiting: list[flat.Candidates] = []
+    count = 0
+    for some in candidates:
+        waiting.append(some)
+        count += len(some[0])
+        if count >= _AT_ONCE:
+            yield _joined(waiting)
+            waiting, count = [], 0
+    yield _joined(waiting)
+
+
+def _joined(parts: list[Scored]) -> Scored:
     parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)), *parts]
     query, item, score = (np.concatenate(column) for column in zip(*parts, strict=True))
     return query, item, score

@@ -73,3 +73,10 @@ def sampled_checksum(path: Path) -> int:
             file.seek(last * at // (_SAMPLES - 1))
             value = zlib.crc32(file.read(_SAMPLE_BYTES), value)
     return value
+
+
+def mapped(path: Path, dtype: type | str, shape: tuple[int, ...]) -> np.ndarray:
+    """An array file, read as it is used."""
+    if 0 in shape:
+        return np.zeros(shape, dtype)
+    return np.memmap(path, dtype, "r", shape=shape)

@@ -1,36 +1,35 @@
-"""Every row of a segment, or of a part of it, against every query, by blocks of matrix products."""
+"""Every vector of a segment, or of a part of it, against every query, by blocks of matrix products."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
 from curate.index import cosine
-from curate.index.segment import Segment
 
 _QUERIES, _ROWS = 1024, 8192
 
 Candidates = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Query rows int64 [m], segment rows int64 [m] and their cosines to within SLACK, float32 [m]."""
+"""Query rows int64 [m], rows int64 [m] and their cosines to within SLACK, float32 [m]."""
 
 
-def above(segment: Segment, queries: np.ndarray, threshold: float) -> Iterator[Candidates]:
-    """All rows that may reach `threshold`, some at a time; `queries` are float16 [q, dim]."""
+def above(vectors: np.ndarray, queries: np.ndarray, threshold: float) -> Iterator[Candidates]:
+    """All of `vectors` that may reach `threshold`, some at a time; both are float16 [.., dim]."""
     for first, wide in _blocks(queries, _QUERIES):
-        for start, rows in _blocks(segment.vectors, _ROWS):
+        for start, rows in _blocks(vectors, _ROWS):
             scores = wide @ rows.T
             query, row = np.nonzero(scores >= threshold - cosine.SLACK)
             yield query + first, row + start, scores[query, row]
 
 
 def nearest(
-    segment: Segment, queries: np.ndarray, count: int, rows: np.ndarray | None
+    vectors: np.ndarray, queries: np.ndarray, count: int, rows: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The `count` nearest of `rows` (int64; all where None) for each query, in no order.
 
     Returns:
         int64 rows [q, at most count] and their cosines to within SLACK, float32.
     """
-    total = len(segment.vectors) if rows is None else len(rows)
+    total = len(vectors) if rows is None else len(rows)
     count = min(count, total)
     found = np.zeros((len(queries), count), np.int64)
     scores = np.zeros((len(queries), count), np.float32)
@@ -39,7 +38,7 @@ def nearest(
         at: np.ndarray = np.zeros((len(wide), 0), np.int64)
         for start in range(0, total, _ROWS):
             part = np.arange(start, min(start + _ROWS, total)) if rows is None else rows[start : start + _ROWS]
-            block = wide @ cosine.widened(segment.vectors[part]).T
+            block = wide @ cosine.widened(vectors[part]).T
             best = np.concatenate([best, block], axis=1)
             at = np.concatenate([at, np.broadcast_to(part, block.shape)], axis=1)
             if best.shape[1] > count:

@@ -8,6 +8,7 @@ next one sweeps what it left. Readers keep what they opened: a removed file stay
 One process may `update` at a time; its lock is the caller's. Any number may read.
 """
 
+import itertools
 import re
 import shutil
 import zlib
@@ -18,16 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
-from curate.index import ask, cosine, files, manifest, segment
+from curate.index import ask, build, cosine, files, kinds, manifest
+from curate.index.build import Built, Source, Task
 from curate.index.manifest import Entry, Manifest
-from curate.index.segment import DamagedError, Segment
+from curate.index.parts import Opened, open_parts
+from curate.index.segment import DamagedError
 from curate.index.types import Batch, Changes, Matches, Run, here
 
-FANOUT = 8
-"""Segments of like size that are merged into one."""
-
-_OURS = re.compile(r"\d{8}-\d{4}(\.gone)?|manifest\.new")
-_OPENING = 5
+_OURS = re.compile(r"\d{8}-\d{4,}(\.gone)?|manifest\.new")
 
 Load = Callable[[np.ndarray], Iterator[Batch]]
 
@@ -35,40 +34,29 @@ Load = Callable[[np.ndarray], Iterator[Batch]]
 class Index:
     """Items by key, each with any number of unit vectors and a blob. See `open`."""
 
-    def __init__(self, directory: Path, held: Manifest, parts: list[ask.Part], note: str) -> None:
+    def __init__(self, directory: Path, opened: Opened, sizes: kinds.Sizes) -> None:
         self.directory = directory
-        self.note = note
-        self._manifest = held
-        self._parts = parts
+        self._sizes = sizes
+        self._take(opened)
 
     @classmethod
-    def open(cls, directory: Path, *, dim: int, model: str) -> "Index":
+    def open(cls, directory: Path, *, dim: int, model: str, sizes: kinds.Sizes = kinds.Sizes()) -> "Index":  # noqa: B008
         """The index in a directory, as its manifest says; empty where there is none.
 
         What is damaged (see `curate.index.segment`) or was made for another `dim` or `model` is left out: `note` says
         so, `version` is "" then, and the next `update` makes it again.
         """
-        for _ in range(_OPENING):
-            before = _raw(directory)
-            held, note = _manifest(directory, dim, model)
-            parts: list[ask.Part] = []
-            bad: dict[str, str] = {}
-            for entry in held.segments:
-                try:
-                    parts.append(_part(directory, entry, len(parts)))
-                except DamagedError as error:
-                    bad[entry.name] = str(error)
-            if not bad or _raw(directory) == before:
-                break
-        if bad:
-            held = replace(held.without(set(bad)), version="")
-            note = f"{'; '.join(bad.values())}: these items are made again at the next update"
-        return cls(directory, held, parts, note)
+        return cls(directory, open_parts(directory, dim, model), sizes)
 
     @property
     def version(self) -> str:
         """What the last update was given; "" where there was none, or what it made is damaged."""
-        return self._manifest.version
+        return self._opened.held.version
+
+    @property
+    def note(self) -> str:
+        """What could not be used and why, when this was opened or last updated; "" where all was well."""
+        return self._opened.note
 
     @cached_property
     def keys(self) -> np.ndarray:
@@ -86,42 +74,36 @@ class Index:
 
         Args:
             wanted: keys, dtype S; doubles count once.
-            load: asked once for those missing; gives them in batches, in any order, each at most once.
+            load: asked for those missing; gives them in batches, in any order, each at most once. Asked again, for
+                more, where a segment turns out to be damaged as it is merged.
             version: kept with the commit.
             run: where segments are built.
 
         Raises:
             ValueError: `load` gave a key twice, one that was not asked for, or vectors of another dimension.
         """
-        self._reload()
-        self._sweep()
-        held = self.keys
-        wanted = np.unique(wanted)
-        missing = np.setdiff1d(wanted, held, assume_unique=True)
-        parts = self._masked(wanted)
-        serial = self._manifest.serial + 1
-        names = (f"{serial:08d}-{at:04d}" for at in range(10_000))
+        held = self._opened.held
+        self._take(open_parts(self.directory, held.dim, held.model))
+        wanted, before = np.unique(wanted), self.keys
         self.directory.mkdir(parents=True, exist_ok=True)
-        arrived: list[np.ndarray] = [np.zeros(0, "S1")]
-        entries, built = self._kept(parts, serial), 0
-        if len(missing):
-            name = next(names)
-            checked = _checked(load(missing), missing, self._manifest.dim, arrived)
-            entry = self._entry(name, segment.write(self.directory / name, checked, dim=self._manifest.dim))
-            entries, built = [*entries, *([entry] if entry.items else [])], 1
-        added = np.sort(np.concatenate(arrived))
-        removed = np.setdiff1d(held, wanted, assume_unique=True)
-        changed = replace(self._manifest, version=version, serial=serial, segments=())
-        for entry in entries:
-            if entry.first < 0:
-                entry = replace(entry, first=changed.next_number)
-                changed = replace(changed, next_number=entry.first + entry.items)
-            changed = replace(changed, segments=(*changed.segments, entry))
-        files.sync(self.directory)
-        manifest.write(self.directory, changed)
-        self._reload()
+        while True:
+            self._sweep()
+            changed, made = self._build(wanted, load, run)
+            damaged = {name: why for one in made for name, why in one.damaged.items()}
+            if not damaged:
+                break
+            self._take(self._opened.without(damaged))
+        note = self.note
+        manifest.write(self.directory, replace(changed, version=version))
+        after = open_parts(self.directory, held.dim, held.model)
+        self._take(replace(after, note=after.note or note))
         self._sweep()
-        return Changes(added, removed, np.setdiff1d(missing, added, assume_unique=True), built)
+        return Changes(
+            added=np.setdiff1d(self.keys, before, assume_unique=True),
+            removed=np.setdiff1d(before, self.keys, assume_unique=True),
+            absent=np.setdiff1d(wanted, self.keys, assume_unique=True),
+            built=len(made),
+        )
 
     def above(self, queries: np.ndarray, threshold: float, *, limit: int, run: Run = here) -> Matches:
         """All items with a cosine of at least `threshold` to a query.
@@ -134,7 +116,8 @@ class Index:
             limit: most items a query row; the best are listed, and `Matches.capped` counts the rows that had more.
             run: where segments are searched.
         """
-        asked = [ask.Above(part, cosine.halved(queries), threshold, limit + 1) for part in self._parts]
+        halves = cosine.halved(queries)
+        asked = [ask.Above(part, halves, threshold, limit + 1) for part in self._parts]
         query, number, score = self._answers(run(ask.above, asked), limit + 1)
         rank = np.arange(len(query)) - np.searchsorted(query, query)
         listed = rank < limit
@@ -153,10 +136,9 @@ class Index:
         Returns:
             int64 numbers [q, k], -1 where there are no more, and exact cosines float32 [q, k], -inf there.
         """
+        halves = cosine.halved(queries)
         asked = [
-            ask.Nearest(part, cosine.halved(queries), k, allowed)
-            for part in self._parts
-            if (allowed := _allowed(part, among)).any()
+            ask.Nearest(part, halves, k, allowed) for part in self._parts if (allowed := _allowed(part, among)).any()
         ]
         query, number, score = self._answers(run(ask.nearest, asked), k)
         numbers = np.full((len(queries), k), -1, np.int64)
@@ -172,7 +154,7 @@ class Index:
             KeyError: a number is not held.
         """
         numbers = np.asarray(numbers, dtype=np.int64)
-        vectors: list[np.ndarray] = [np.zeros((0, self._manifest.dim), np.float32)]
+        vectors: list[np.ndarray] = [np.zeros((0, self._opened.held.dim), np.float32)]
         owner: list[np.ndarray] = [np.zeros(0, np.int64)]
         for part, at, items in self._located(numbers):
             rows, position = part.segment.rows(items)
@@ -211,16 +193,17 @@ class Index:
         """
         numbers = np.random.default_rng(seed).permutation(self.numbers)[:sample]
         queries = self.vectors(numbers)[0][:sample]
+        halves = cosine.halved(queries)
         if threshold is not None:
             found = self.above(queries, threshold, limit=k)
-            asked = [ask.Above(part, cosine.halved(queries), threshold, k) for part in self._parts]
-            true = self._answers(map(ask.above, asked), k)
             pairs = set(zip(found.query.tolist(), found.number.tolist(), strict=True))
+            every = [ask.Above(part, halves, threshold, k) for part in self._parts]
+            true = self._answers(map(ask.exactly_above, every), k)
         else:
-            numbers, _ = self.search(queries, k)
-            nearest = [ask.Nearest(part, cosine.halved(queries), k, part.alive) for part in self._parts]
-            true = self._answers(map(ask.nearest, nearest), k)
-            pairs = {(query, number) for query, row in enumerate(numbers.tolist()) for number in row}
+            nearest, _ = self.search(queries, k)
+            pairs = {(query, number) for query, row in enumerate(nearest.tolist()) for number in row}
+            best = [ask.Nearest(part, halves, k, part.alive) for part in self._parts]
+            true = self._answers(map(ask.exactly_nearest, best), k)
         truth = list(zip(true[0].tolist(), true[1].tolist(), strict=True))
         return sum(pair in pairs for pair in truth) / len(truth) if truth else 1.0
 
@@ -234,7 +217,7 @@ class Index:
                 column.append(values)
             keys.append(part.segment.keys[item])
         query, number, score = (np.concatenate(column) for column in columns)
-        order = np.lexsort((np.concatenate(keys), -score, query))
+        order = ask.ranking(query, score, np.concatenate(keys))
         query, number, score = query[order], number[order], score[order]
         kept = np.arange(len(query)) - np.searchsorted(query, query) < limit
         return query[kept], number[kept], score[kept]
@@ -251,36 +234,64 @@ class Index:
         if missing.any():
             raise KeyError(f"no item has the number {numbers[missing][0]}")
 
-    def _masked(self, wanted: np.ndarray) -> list[ask.Part]:
-        """The segments with what is not in `wanted` (sorted) taken out."""
-        return [
-            replace(part, alive=part.alive & np.isin(part.segment.keys, wanted, assume_unique=True))
-            for part in self._parts
-        ]
+    @property
+    def _parts(self) -> list[ask.Part]:
+        return self._opened.parts
 
-    def _kept(self, parts: list[ask.Part], serial: int) -> list[Entry]:
-        """Entries of the standing segments; where more items are gone, with a new mask."""
-        entries = []
-        for part, entry in zip(parts, self._manifest.segments, strict=True):
-            alive = int(part.alive.sum())
-            if 0 < alive < entry.alive:
-                name, bits = f"{serial:08d}-{part.position:04d}.gone", np.packbits(~part.alive).tobytes()
-                files.write(self.directory / name, bits)
-                entry = replace(entry, alive=alive, gone=name, gone_checksum=zlib.crc32(bits))
-            if alive:
-                entries.append(entry)
-        return entries
-
-    def _entry(self, name: str, checksum: int) -> Entry:
-        made: Segment = segment.read(self.directory / name, checksum)
-        count = len(made.keys)
-        return Entry(name, checksum, -1, count, len(made.vectors), count)
-
-    def _reload(self) -> None:
-        again = Index.open(self.directory, dim=self._manifest.dim, model=self._manifest.model)
-        self._manifest, self._parts, self.note = again._manifest, again._parts, again.note
+    def _take(self, opened: Opened) -> None:
+        self._opened = opened
         for cached in ("keys", "numbers"):
             self.__dict__.pop(cached, None)
+
+    def _build(self, wanted: np.ndarray, load: Load, run: Run) -> tuple[Manifest, list[Built]]:
+        """Writes what the next manifest names: that manifest, and the segments built."""
+        held, serial = self._opened.held, self._opened.held.serial + 1
+        names = (f"{serial:08d}-{at:04d}" for at in itertools.count())
+        missing = np.setdiff1d(wanted, self.keys, assume_unique=True)
+        came = np.zeros(len(missing), bool)
+        staged: list[Source] = []
+        if len(missing):
+            batches = build.checked(load(missing), missing, came, held.dim)
+            staged = build.stage(self.directory, names, batches, dim=held.dim, most_rows=self._sizes.most_rows)
+        standing = {entry.name: entry for entry in held.segments}
+        sources = [self._source(part, wanted) for part in self._parts]
+        sources = [source for source in [*sources, *staged] if source.alive.any()]
+        groups = kinds.merges([some.rows for some in sources], [some.gone for some in sources], self._sizes)
+        merged = {at for group in groups for at in group}
+        tasks = [
+            Task(self.directory / next(names), tuple(sources[at] for at in group), held.dim, self._sizes.cells_from)
+            for group in groups
+        ]
+        tasks += [
+            Task(source.directory, (), held.dim, self._sizes.cells_from)
+            for at, source in enumerate(sources)
+            if at not in merged and source.directory.name not in standing
+        ]
+        made = sorted(run(build.build, tasks), key=lambda built: built.name)
+        kept = [
+            self._entry(standing[source.directory.name], source, f"{next(names)}.gone")
+            for at, source in enumerate(sources)
+            if at not in merged and source.directory.name in standing
+        ]
+        number = held.next_number
+        for built in made:
+            kept.append(Entry(built.name, built.checksum, number, built.items))
+            number += built.items
+        return replace(held, serial=serial, next_number=number, segments=tuple(kept)), made
+
+    def _source(self, part: ask.Part, wanted: np.ndarray) -> Source:
+        """A standing segment with what is not in `wanted` taken out."""
+        alive = part.alive & np.isin(part.segment.keys, wanted, assume_unique=True)
+        return Source(part.segment.directory, part.segment.checksum, alive, len(part.segment.vectors))
+
+    def _entry(self, entry: Entry, source: Source, name: str) -> Entry:
+        """The entry of a segment that stays, with a new mask where more of it is gone."""
+        alive = int(source.alive.sum())
+        if alive == entry.alive:
+            return entry
+        bits = np.packbits(~source.alive).tobytes()
+        files.write(self.directory / name, bits)
+        return replace(entry, alive=alive, gone=name, gone_checksum=zlib.crc32(bits))
 
     def _sweep(self) -> None:
         """Removes what the manifest on disk does not name."""
@@ -289,43 +300,9 @@ class Index:
         except DamagedError:
             held = None
         named = {name for entry in (held.segments if held else ()) for name in (entry.name, entry.gone)}
-        for path in self.directory.glob("*"):
+        for path in self.directory.iterdir():
             if path.name not in named and _OURS.fullmatch(path.name):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def _raw(directory: Path) -> bytes:
-    try:
-        return (directory / manifest.NAME).read_bytes()
-    except FileNotFoundError:
-        return b""
-
-
-def _manifest(directory: Path, dim: int, model: str) -> tuple[Manifest, str]:
-    try:
-        held = manifest.read(directory)
-    except DamagedError as error:
-        return Manifest(dim, model), f"{error}: it is made again at the next update"
-    if held is None:
-        return Manifest(dim, model), ""
-    if (held.dim, held.model) != (dim, model):
-        note = f"{directory} is of {held.model} with {held.dim} dimensions, not of {model} with {dim}"
-        return Manifest(dim, model, serial=held.serial), f"{note}: it is made again at the next update"
-    return held, ""
-
-
-def _part(directory: Path, entry: Entry, position: int) -> ask.Part:
-    alive: np.ndarray = np.ones(entry.items, bool)
-    opened = segment.read(directory / entry.name, entry.checksum)
-    if entry.gone:
-        try:
-            bits = (directory / entry.gone).read_bytes()
-        except OSError as error:
-            raise DamagedError(f"{directory / entry.gone} cannot be read: {error.strerror}") from error
-        if zlib.crc32(bits) != entry.gone_checksum:
-            raise DamagedError(f"{directory / entry.gone} has changed since it was written")
-        alive = ~np.unpackbits(np.frombuffer(bits, np.uint8), count=entry.items).astype(bool)
-    return ask.Part(position, entry.first, opened, alive)
 
 
 def _allowed(part: ask.Part, among: np.ndarray | None) -> np.ndarray:
@@ -335,21 +312,3 @@ def _allowed(part: ask.Part, among: np.ndarray | None) -> np.ndarray:
     chosen = np.zeros(len(part.alive), bool)
     chosen[items[(items >= 0) & (items < len(chosen))]] = True
     return chosen & part.alive
-
-
-def _checked(batches: Iterator[Batch], missing: np.ndarray, dim: int, arrived: list[np.ndarray]) -> Iterator[Batch]:
-    """Passes on what may come in, and notes its keys."""
-    came = np.zeros(len(missing), bool)
-    for batch in batches:
-        at = np.searchsorted(missing, batch.keys)
-        if not (missing[np.minimum(at, len(missing) - 1)] == batch.keys).all():
-            raise ValueError("load gave a key that was not asked for")
-        if came[at].any() or len(np.unique(at)) < len(at):
-            raise ValueError("load gave a key twice")
-        if batch.vectors.ndim != 2 or batch.vectors.shape[1] != dim or len(batch.owner) != len(batch.vectors):
-            raise ValueError(
-                f"load gave vectors of shape {batch.vectors.shape} with {len(batch.owner)} owners; dim is {dim}"
-            )
-        came[at] = True
-        arrived.append(batch.keys)
-        yield batch

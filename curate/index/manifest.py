@@ -20,7 +20,6 @@ class Entry:
         name: of its directory.
         checksum: of its header.
         first: the number of its first item.
-        items, vectors: how many it was written with.
         alive: items not gone.
         gone: name of the file of bits that says which items are gone; "" where none is.
         gone_checksum: of that file.
@@ -29,8 +28,6 @@ class Entry:
     name: str
     checksum: int
     first: int
-    items: int
-    vectors: int
     alive: int
     gone: str = ""
     gone_checksum: int = 0

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.index import Batch, Index
+from curate.index.kinds import Sizes
 from tests.index.made import DIM, World, scored, world
 
 
@@ -98,6 +99,23 @@ def test_the_limit_keeps_the_best_and_counts_the_rows_it_cut(tmp_path: Path) -> 
     for row in range(len(queries)):
         assert cut.number[cut.query == row].tolist() == everything.number[everything.query == row][:3].tolist()
     assert cut.capped == (np.bincount(everything.query, minlength=len(queries)) > 3).sum() > 0
+
+
+@settings(max_examples=4, deadline=None)
+@given(seed=st.integers(0, 10_000), most=st.sampled_from([1, 3]))
+def test_with_cells_that_are_all_looked_at_the_answers_are_still_those_of_brute_force(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, most: int
+) -> None:
+    rng, made = np.random.default_rng(seed), world(600, seed, most=most)
+    directory = tmp_path_factory.mktemp("index")
+    grown = Index.open(directory / "grown", dim=DIM, model="m", sizes=Sizes(cells_from=100, most_rows=400))
+    for step in range(6):
+        wanted = rng.choice(made.keys, size=rng.integers(200, 600), replace=False)
+        grown.update(wanted, made.load(100), version=str(step))
+    assert any(path.name == "codes" for path in (directory / "grown").glob("*/*"))
+    assert max(len(part.segment.vectors) for part in grown._parts) < 800
+    once, queries = built(directory / "once", made, wanted), queries_of(made)
+    assert answers(grown, queries) == answers(once, queries)
 
 
 def test_among_allows_only_these(tmp_path: Path) -> None:
