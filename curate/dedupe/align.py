@@ -1,118 +1,136 @@
-"""Do two clips show the same footage? Their fingerprints laid over each other in time, and compared three times.
+"""Do two clips show the same footage? One laid over the other in space and in time, and compared three times.
 
-- `appearance`: agreement of the pictures. It does not mind brightness and contrast, and it is high for any two shots
-  of one scene.
-- `motion`: agreement of what changes, that is of each picture's difference from its clip's mean picture. It is near
-  1 for the same movement at the same moment and for two clips in which nothing moves, near 0 for two different
-  actions before one background.
-- `detail`: agreement of the pictures less their surroundings. A background that fills the picture, as a gradient does,
-  no longer speaks for the small things before it.
-
-Two clips are the same where all three reach their thresholds; the score is the smaller of the first two. Each was set
-on sample worlds. APPEARANCE: of seed 5 (20 originals, 3 copies of each kind, 199 shots), true pairs (remux, re-encode,
-resize, letterbox, logo, colour, trim, mirror, 1.25 x speed) have 0.81 or more, and a motion of 0.87 or more; of 19,482
-other pairs none with that appearance has a motion above 0.80. Crops by 6% a side are mostly missed. DETAIL: in four
-worlds (108 originals, 191 pairs by the first two, at a motion of 0.85) it took wrong pairs from 13 to 2 and right ones
-from 178 to 175, the lost ones crops. MOTION: a near-twin scene of a fifth world (seed 123) reached 0.87, so it is
-0.88, which can cost the weakest true pairs and cost none there (52 edges, none wrong).
-
-All offsets on the fingerprints' grid are tried at speeds from 0.8 to 1.25, also
-for the mirror image; the best few are refined to a quarter of the grid. A pair that is not the same takes 0.3 to
-1 ms on one core. Temporal alignment of frame descriptors is the common core of copy detection (Douze et al.,
-"An image-based approach to video copy detection with spatio-temporal post-filtering", 2010).
+1. The likest pictures of the two, by their descriptors, are found; where none are alike, nothing can be.
+2. `register` finds where one of these pictures lies within the other, so that a crop, a border and a larger canvas are
+   compared in what they have in common. Everything after looks at that area alone.
+3. All offsets on the fingerprints' grid are tried at speeds from 0.75 to 1.33, and the best refined.
+4. The two are compared, picture by picture.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy.ndimage import uniform_filter
 
-from curate.dedupe.fingerprint import PICTURES_PER_S, SIZE, Fingerprint, interpolate
+from curate.dedupe.agreement import SIDE, Agreement, agree, agreement, quick_agreement, unit
+from curate.dedupe.descriptor import DESCRIPTOR_DIM, MIRROR, WINDOWS, describe
+from curate.dedupe.fingerprint import LEAST_CONTRAST, PICTURES_PER_S, WHOLE, Fingerprint, interpolate, resample
+from curate.dedupe.register import Place, find_place, settle
 
 APPEARANCE = 0.75
 MOTION = 0.88
 DETAIL = 0.8
-_SURROUNDINGS = 5
 SHOWN = 0.5
 """Least share of the overlap in which both clips show something: that two clips are blank links no videos."""
-SPEEDS = (1.0, 0.96, 1.04, 0.9, 1.1, 0.8, 1.25)
+UNTOLD = 0.985
+"""Appearance, with nothing left out, from which a still stretch of a longer clip is the same as another one: of two
+moments of a person who sits and talks, nothing else tells them apart."""
+SPEEDS = (1.0, 0.96, 1.04, 0.9, 1.1, 0.8, 1.25, 0.75, 1.33)
 LEAST_OVERLAP_S = 1.0
 LEAST_OVERLAP_SHARE = 0.5
-STILL = 0.004
-"""Change per picture, as a share of its contrast energy, that counts as none: encoding noise stays below it."""
-_SOMETHING = 0.25
-_HOPELESS = 0.65
+_DESCRIBED_PER_S = 2.0
+_HOPELESS = 0.4
+_LEAST_CORRELATION = 0.5
+_LEAST_SCORE = 0.4
 _CERTAIN = 0.97
-_REFINED = 3
-_WHOLE = 0.02
+_PAIRS = 3
+_ROUNDS = 3
+_BEST = 3
+_WHOLE = 0.06
 _PLAIN = 0.01
+_MATCHED = 4
+_REMEMBERED = 512
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """How `b` shows what `a` shows: b's time = offset_s + speed * a's time, both from the clips' first pictures.
+    """How `b` shows what `a` shows: b's time = offset_s + speed * a's time, both from the clips' starts.
 
-    shown: share of the overlap in which both clips show something, and not one flat colour.
-    share_a, share_b: how much of each clip lies in the overlap.
+    mirrored: b is mirrored left to right.
+    share_a, share_b: how much of each clip lies in the overlap, in time.
+    start_a_s, end_a_s, start_b_s, end_b_s: the overlap, in seconds from each clip's start.
+    place: the common area, in shares of what each clip shows between its bars, b mirrored where it is.
     """
 
-    appearance: float
-    motion: float
-    detail: float
+    agreement: Agreement
     speed: float
     offset_s: float
     mirrored: bool
-    shown: float
     share_a: float
     share_b: float
+    start_a_s: float
+    end_a_s: float
+    start_b_s: float
+    end_b_s: float
+    place: Place
 
     @property
     def score(self) -> float:
-        return min(self.appearance, self.motion)
+        return min(self.agreement.appearance, self.agreement.motion)
 
     @property
     def same(self) -> bool:
-        return self.appearance >= APPEARANCE and self.motion >= MOTION and self.detail >= DETAIL and self.shown >= SHOWN
+        seen = self.agreement
+        alike = seen.appearance >= APPEARANCE and seen.motion >= MOTION and seen.detail >= DETAIL
+        whole = min(self.share_a, self.share_b) >= LEAST_OVERLAP_SHARE
+        return alike and seen.shown >= SHOWN and (seen.moving or whole or seen.plain_appearance >= UNTOLD)
 
     @property
     def preference(self) -> float:
         """The score; of alignments alike in it, as of clips that stand still, the plain and whole one is preferred."""
         plain = self.speed == 1 and not self.mirrored
-        return self.score * (self.shown >= SHOWN) + _WHOLE * (self.share_a + self.share_b) / 2 + _PLAIN * plain
+        return (
+            self.score * (self.agreement.shown >= SHOWN) + _WHOLE * (self.share_a + self.share_b) / 2 + _PLAIN * plain
+        )
+
+
+@dataclass(frozen=True)
+class _Film:
+    """Pictures of a clip on the grid k / PICTURES_PER_S from its first one.
+
+    start_s: of the first, from the clip's start. length_s: of the clip.
+    some: numbers of the pictures that are described, and `vectors` their descriptors.
+    """
+
+    pictures: np.ndarray  # float32 [n, 32, 32]
+    start_s: float
+    length_s: float
+    some: np.ndarray  # int64 [k]
+    vectors: np.ndarray  # float32 [k, 10, DESCRIPTOR_DIM]
 
 
 @dataclass(frozen=True)
 class _Hypothesis:
     score: float
     speed: float
-    mirrored: bool
-    step: int
+    offset_s: float
 
 
 def align(a: Fingerprint, b: Fingerprint) -> Alignment | None:
-    """The best alignment of two clips; None where none overlaps long enough (1 s and half of the shorter clip), or
-    where their pictures differ so much that none can be good."""
-    sides = {mirrored: _mirror(b.grid) if mirrored else b.grid for mirrored in (False, True)}
-    hypotheses: list[_Hypothesis] = []
-    for mirrored, pictures_b in sides.items():
-        if not _worth_aligning(a.grid, pictures_b):
-            continue
-        for speed in SPEEDS:
-            hypotheses += _at_speed(a.grid, pictures_b, speed, mirrored)
-            if any(hypothesis.score >= _CERTAIN for hypothesis in hypotheses):
-                break
-        else:
-            continue
-        break
-    best = sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)[:_REFINED]
-    refined = [
-        _compare(a.grid, sides[one.mirrored], one.speed, (one.step + part) / PICTURES_PER_S * one.speed, one.mirrored)
-        for one in best
-        for part in (0.0, -0.5, -0.25, 0.25, 0.5)
-    ]
-    return max(refined, key=lambda alignment: alignment.preference, default=None)
+    """The best alignment of two clips; None where their pictures differ so much that none can be good, or where none
+    overlaps long enough (1 s and half of the shorter clip)."""
+    best: Alignment | None = None
+    film_a = _film(a)
+    for mirrored, pairs in _likest(film_a, _film(b)):
+        film_b = _mirrored(b) if mirrored else _film(b)
+        for place in _places(film_a, film_b, pairs):
+            found = _in_place(film_a, film_b, place, mirrored)
+            if found is not None and (best is None or found.preference > best.preference):
+                best = found
+            if best is not None and best.same:
+                return best
+    return best
+
+
+def _places(a: _Film, b: _Film, pairs: list[tuple[int, int]]) -> Iterator[Place]:
+    """Where to compare: the whole of both, and where the likest pictures lie within each other."""
+    yield Place(WHOLE, WHOLE, 0.0)
+    places = [find_place(a.pictures[at : at + 1], b.pictures[to : to + 1]) for at, to in pairs]
+    best = max(places, key=lambda one: one.rank)
+    if best.correlation >= _LEAST_CORRELATION and (best.box_a, best.box_b) != (WHOLE, WHOLE):
+        yield best
 
 
 def products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -120,85 +138,203 @@ def products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.asarray(torch.from_numpy(a) @ torch.from_numpy(b).T)
 
 
-def _mirror(pictures: np.ndarray) -> np.ndarray:
-    return pictures.reshape(-1, SIZE, SIZE)[:, :, ::-1].reshape(-1, SIZE * SIZE).copy()
+@lru_cache(maxsize=_REMEMBERED)
+def _film(clip: Fingerprint) -> _Film:
+    """A clip's pictures at even times, and the descriptors of some."""
+    times_s = clip.times_s.astype(np.float64)
+    wanted_s = times_s[0] + np.arange(int((times_s[-1] - times_s[0]) * PICTURES_PER_S + 1e-3) + 1) / PICTURES_PER_S
+    flat = interpolate(clip.shown.reshape(len(times_s), -1), times_s, wanted_s)
+    pictures = flat.reshape(len(flat), *clip.shown.shape[1:])
+    some = _some(pictures)
+    return _Film(pictures, float(times_s[0]), clip.length_s, some, describe(pictures[some]))
 
 
-def _worth_aligning(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether half of the shorter clip's pictures have one in the other clip that looks remotely like them."""
-    shorter, longer = (a, b) if len(a) <= len(b) else (b, a)
-    blank = 1 - (shorter**2).sum(axis=1)
-    return bool(np.median(products(shorter, longer).max(axis=1) + blank) >= _HOPELESS)
+@lru_cache(maxsize=_REMEMBERED)
+def _mirrored(clip: Fingerprint) -> _Film:
+    film = _film(clip)
+    return replace(film, pictures=np.ascontiguousarray(film.pictures[:, :, ::-1]))
 
 
-def _at_speed(a: np.ndarray, b: np.ndarray, speed: float, mirrored: bool) -> Iterator[_Hypothesis]:
-    """The best two offsets at one speed, scored with each clip's own mean picture in place of the overlap's.
+def _likest(a: _Film, b: _Film) -> list[tuple[bool, list[tuple[int, int]]]]:
+    """Pairs of pictures (numbers on the grid) that are most alike, as they are and mirrored; the better of the two
+    first, none where all pictures differ."""
+    if not len(a.some) or not len(b.some):
+        return []
+    found = []
+    for mirrored in (False, True):
+        theirs = b.vectors * MIRROR if mirrored else b.vectors
+        one, other = a.vectors.reshape(-1, DESCRIPTOR_DIM), theirs.reshape(-1, DESCRIPTOR_DIM)
+        alike = products(one, other).reshape(len(a.some), -1, len(b.some), len(WINDOWS)).max(axis=(1, 3))
+        if alike.max() >= _HOPELESS:
+            best = np.argsort(-alike, axis=None, kind="stable")[:_PAIRS]
+            rows, columns = np.unravel_index(best, alike.shape)
+            pairs = list(zip(a.some[rows].tolist(), b.some[columns].tolist(), strict=True))
+            found.append((float(alike.max()), mirrored, pairs))
+    return [(mirrored, pairs) for _, mirrored, pairs in sorted(found, key=lambda one: (-one[0], one[1]))]
+
+
+def _some(pictures: np.ndarray) -> np.ndarray:
+    """Numbers of the pictures that are compared first: of those that show something, one each second."""
+    showing = np.flatnonzero(pictures.std(axis=(1, 2)) >= LEAST_CONTRAST)
+    count = min(max(round(len(showing) / PICTURES_PER_S * _DESCRIBED_PER_S), 2), len(showing))
+    return showing[((np.arange(count) + 0.5) * len(showing) / max(count, 1)).astype(int)]
+
+
+def _in_place(a: _Film, b: _Film, place: Place, mirrored: bool) -> Alignment | None:
+    """The best alignment in time of what lies in a place, and in the place that is settled on pictures that belong
+    together then."""
+    best: Alignment | None = None
+    for _ in range(_ROUNDS):
+        ours, theirs = _cells(a, place.box_a), _cells(b, place.box_b)
+        first = _in_time(unit(ours), unit(theirs))
+        if first is None or first.score < _LEAST_SCORE:
+            break
+        found = _compare(a, b, ours, theirs, first, mirrored, place)
+        if best is not None and found.preference <= best.preference:
+            break
+        best = found
+        if best.score >= _CERTAIN:
+            break
+        inside, wanted_s = _overlap(len(ours), len(theirs), first.speed, first.offset_s)
+        some = np.linspace(0, len(inside) - 1, min(len(inside), _MATCHED)).astype(int)
+        to = np.round(wanted_s[some] * PICTURES_PER_S).astype(int)
+        settled = settle(a.pictures[inside[some]], b.pictures[to], place)
+        if settled == place:
+            break
+        place = settled
+    return best
+
+
+def _in_time(ours: np.ndarray, theirs: np.ndarray) -> _Hypothesis | None:
+    """The best speed and offset of pictures of unit norm, [n, 256] and [m, 256]."""
+    hypotheses: list[_Hypothesis] = []
+    for speed in SPEEDS:
+        hypotheses += _at_speed(ours, theirs, speed)
+        if any(one.score >= _CERTAIN for one in hypotheses):
+            break
+    best = sorted(hypotheses, key=lambda one: -one.score)[:_BEST]
+    if not best or best[0].score < _LEAST_SCORE:
+        return None
+    return _refined(ours, theirs, best)
+
+
+def _refined(ours: np.ndarray, theirs: np.ndarray, hypotheses: list[_Hypothesis]) -> _Hypothesis | None:
+    """The best of some hypotheses, its offset to a quarter of the grid and its speed to a hundredth."""
+    scores: dict[tuple[float, float], float] = {}
+
+    def score(speed: float, offset_s: float) -> float:
+        key = speed, offset_s
+        if key not in scores:
+            scores[key] = _quick_score(ours, theirs, *key)
+        return scores[key]
+
+    for one in hypotheses:
+        for part in (0.0, -0.5, -0.25, 0.25, 0.5):
+            score(one.speed, one.offset_s + part / PICTURES_PER_S)
+    best = max(scores, key=lambda key: scores[key])
+    if scores[best] < _CERTAIN:
+        middle_s = len(ours) / 2 / PICTURES_PER_S
+        for change in (-0.02, -0.01, 0.01, 0.02):
+            speed, offset_s = best[0] * (1 + change), best[1] - best[0] * change * middle_s
+            for part in (-0.25, 0.0, 0.25):
+                score(speed, offset_s + part / PICTURES_PER_S)
+        best = max(scores, key=lambda key: scores[key])
+    return _Hypothesis(scores[best], *best) if scores[best] > -np.inf else None
+
+
+def _quick_score(ours: np.ndarray, theirs: np.ndarray, speed: float, offset_s: float) -> float:
+    """Appearance and motion under a speed and offset, of pictures of unit norm; what is plain and whole gains a bit."""
+    inside, wanted_s = _overlap(len(ours), len(theirs), speed, offset_s)
+    if len(inside) < LEAST_OVERLAP_S * PICTURES_PER_S - 2:
+        return -np.inf
+    a, b = ours[inside], _stretched(theirs, wanted_s)
+    return quick_agreement(a, b) + _WHOLE * len(inside) / max(len(ours), len(theirs) / speed) + _PLAIN * (speed == 1)
+
+
+def _overlap(ours: int, theirs: int, speed: float, offset_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of a's pictures that b has, too, and their times in b."""
+    wanted_s = offset_s + speed * np.arange(ours) / PICTURES_PER_S
+    inside = np.flatnonzero((wanted_s >= -1e-6) & (wanted_s <= (theirs - 1) / PICTURES_PER_S + 1e-6))
+    return inside, wanted_s[inside]
+
+
+def _cells(film: _Film, box: tuple[float, float, float, float]) -> np.ndarray:
+    """Luma of an area in 16 x 16 cells, float32 [n, 256]."""
+    return resample(film.pictures, box, (SIDE, SIDE)).reshape(len(film.pictures), -1)
+
+
+def _at_speed(a: np.ndarray, b: np.ndarray, speed: float) -> Iterator[_Hypothesis]:
+    """The best two offsets at one speed.
 
     Args:
         a, b: pictures on the grid, [n, 256] and [m, 256].
     """
     b = _stretched(b, np.arange(int((len(b) - 1) / speed) + 1) / PICTURES_PER_S * speed)
-    steps = np.arange(1 - len(a), len(b))
-    overlaps = np.minimum(len(a), len(b) - steps) - np.maximum(0, -steps)
-    long_enough = overlaps >= max(LEAST_OVERLAP_S * PICTURES_PER_S, LEAST_OVERLAP_SHARE * min(len(a), len(b)))
-    appearance = _agreement(*_along_diagonals(a, b), overlaps)
-    motion = _agreement(*_along_diagonals(a - a.mean(axis=0), b - b.mean(axis=0)), overlaps)
-    whole = overlaps / np.maximum(len(a), len(b))
-    score = np.where(long_enough, np.minimum(appearance, motion) + _WHOLE * whole, -np.inf)
-    for at in np.argsort(-score, kind="stable")[:2]:
-        if long_enough[at]:
-            yield _Hypothesis(float(score[at]) - _WHOLE, speed, mirrored, int(steps[at]))
-
-
-def _along_diagonals(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For every offset from 1 - n to m - 1: the overlap's sum of products, and of both energies; [n + m - 1] each."""
     n, m = len(a), len(b)
+    steps = np.arange(1 - n, m)
+    first_a, first_b = np.maximum(0, -steps), np.maximum(0, steps)
+    overlaps = np.minimum(n - first_a, m - first_b)
+    long_enough = overlaps >= max(LEAST_OVERLAP_S * PICTURES_PER_S, LEAST_OVERLAP_SHARE * min(n, m))
     padded = np.zeros((n, n + m), dtype=np.float32)
     padded[:, :m] = products(a, b)[::-1]
     # Rows one shorter than they were written move each row one further right: diagonals become columns.
     shared = padded.ravel()[: n * (n + m - 1)].reshape(n, n + m - 1).sum(axis=0)
-    steps = np.arange(1 - n, m)
-    first_a, first_b = np.maximum(0, -steps), np.maximum(0, steps)
-    counts = np.minimum(n - first_a, m - first_b)
-    total_a, total_b = (np.concatenate([[0.0], np.cumsum((side**2).sum(axis=1))]) for side in (a, b))
-    energy = total_a[first_a + counts] - total_a[first_a] + total_b[first_b + counts] - total_b[first_b]
-    return shared, energy
+    sums_a, sums_b = (_sums(side, first, overlaps) for side, first in ((a, first_a), (b, first_b)))
+    energy_a, energy_b = (
+        _sums((side**2).sum(axis=1, keepdims=True), first, overlaps)[:, 0]
+        for side, first in ((a, first_a), (b, first_b))
+    )
+    appearance = agreement(shared, energy_a + energy_b, overlaps)
+    # The same of the pictures less their mean in the overlap.
+    changes = energy_a + energy_b - ((sums_a**2).sum(axis=1) + (sums_b**2).sum(axis=1)) / overlaps
+    motion = agreement(shared - (sums_a * sums_b).sum(axis=1) / overlaps, changes, overlaps)
+    whole = overlaps / np.maximum(n, m)
+    score = np.where(long_enough, np.minimum(appearance, motion) + _WHOLE * whole, -np.inf)
+    for at in np.argsort(-score, kind="stable")[:2]:
+        if long_enough[at]:
+            yield _Hypothesis(float(score[at]) - _WHOLE, speed, float(steps[at]) / PICTURES_PER_S * speed)
 
 
-def _compare(a: np.ndarray, b: np.ndarray, speed: float, offset_s: float, mirrored: bool) -> Alignment:
-    wanted_s = offset_s + speed * np.arange(len(a)) / PICTURES_PER_S
-    inside = (wanted_s >= -1e-6) & (wanted_s <= (len(b) - 1) / PICTURES_PER_S + 1e-6)
-    ours, theirs = a[inside], _stretched(b, wanted_s[inside])
-    changes_a, changes_b = ours - ours.mean(axis=0), theirs - theirs.mean(axis=0)
+def _sums(values: np.ndarray, first: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Sums of `counts` rows of `values` from `first` on."""
+    total = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0, dtype=np.float64)])
+    return np.asarray(total[first + counts] - total[first])
+
+
+def _compare(
+    a: _Film, b: _Film, ours: np.ndarray, theirs: np.ndarray, best: _Hypothesis, mirrored: bool, place: Place
+) -> Alignment:
+    """What agrees under one alignment.
+
+    Args:
+        ours, theirs: luma of the films in the place, [n, 256] and [m, 256].
+    """
+    speed, offset_s = best.speed, best.offset_s
+    inside, wanted_s = _overlap(len(ours), len(theirs), speed, offset_s)
+    start_a_s, end_a_s = _span(a, inside[0], inside[-1])
+    start_b_s, end_b_s = _span(b, wanted_s[0] * PICTURES_PER_S, wanted_s[-1] * PICTURES_PER_S)
     return Alignment(
-        appearance=_whole_agreement(ours, theirs),
-        motion=_whole_agreement(changes_a, changes_b),
-        detail=_whole_agreement(_detail(ours), _detail(theirs)),
+        agreement=agree(ours[inside], _stretched(theirs, wanted_s)),
         speed=speed,
-        offset_s=float(offset_s),
+        offset_s=float(offset_s + b.start_s - speed * a.start_s),
         mirrored=mirrored,
-        shown=float((np.minimum((ours**2).sum(axis=1), (theirs**2).sum(axis=1)) >= _SOMETHING).mean()),
-        share_a=len(ours) / len(a),
-        share_b=min(len(ours) * speed / len(b), 1.0),
+        share_a=(end_a_s - start_a_s) / a.length_s,
+        share_b=(end_b_s - start_b_s) / b.length_s,
+        start_a_s=start_a_s,
+        end_a_s=end_a_s,
+        start_b_s=start_b_s,
+        end_b_s=end_b_s,
+        place=place,
     )
 
 
-def _detail(pictures: np.ndarray) -> np.ndarray:
-    """Each pixel less the mean of its surroundings."""
-    square = pictures.reshape(-1, SIZE, SIZE)
-    around = uniform_filter(square, size=(0, _SURROUNDINGS, _SURROUNDINGS), mode="nearest")
-    return (square - around).reshape(pictures.shape)
+def _span(film: _Film, first: float, last: float) -> tuple[float, float]:
+    """What lies between two pictures of a film, these included, in seconds from the clip's start; to the very start
+    and end of the clip where they are its first and last, but for half a step."""
+    start_s = film.start_s + first / PICTURES_PER_S if first > 0.5 else 0.0
+    end_s = film.start_s + (last + 1) / PICTURES_PER_S if last < len(film.pictures) - 1.5 else film.length_s
+    return float(start_s), float(min(end_s, film.length_s))
 
 
 def _stretched(pictures: np.ndarray, wanted_s: np.ndarray) -> np.ndarray:
     return interpolate(pictures, np.arange(len(pictures)) / PICTURES_PER_S, wanted_s)
-
-
-def _whole_agreement(a: np.ndarray, b: np.ndarray) -> float:
-    return float(_agreement((a * b).sum(), (a**2).sum() + (b**2).sum(), len(a)))
-
-
-def _agreement(shared: np.ndarray, energy: np.ndarray, pictures: np.ndarray | int) -> np.ndarray:
-    """1 minus the energy of the difference over the energy of both, with STILL energy granted to each picture."""
-    still = 2 * STILL * pictures
-    return (2 * shared + still) / (energy + still)

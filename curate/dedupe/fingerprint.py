@@ -13,68 +13,62 @@ for what they are without any comparison.
 
 import hashlib
 import struct
-import uuid
 import zlib
 from array import array
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import Any
+from functools import cached_property, lru_cache
 
 import cv2
 import numpy as np
-import polars as pl
 
-from curate import engine
-from curate.analyze.shots import picture_size
-from curate.media.decode import Branch, decode
-from curate.media.probe import probe
-from curate.progress import Progress, silent
-from curate.specs.analysis import Engine
-
-VERSION = 2
-SIZE = 16
-_SMALL_BYTES, _FOLD_FILES = 1 << 20, 256
-_SCHEMA: dict[str, Any] = {"clip_id": pl.String, "version": pl.Int32, "pictures": pl.Binary}
 PICTURE_PX = 32
 PICTURES_PER_S = 8.0
 _VERSION = 1
-_HEAD = struct.Struct("<BI4H16s")  # version, pictures, box in 1/65535 of the picture, content
+_HEAD = struct.Struct("<BId4H16s")  # version, pictures, length_s, box in 1/65535 of the picture, content
 _BOX_UNIT = 65535
 _LOST_BITS = 1
 """The lowest bit of luma is noise to what is asked, and a fifth of the size."""
 _CHUNK = 256
 """Pictures that are compressed together while a video passes, so that memory hardly grows with it."""
 _HASH_BYTES = 8
-_BAR_LEVEL, _MOST_BAR = 24, 0.25
+LEAST_CONTRAST = 4.0
+"""Standard deviation of luma below which a picture shows next to nothing: black, a plain card, the deep of a fade."""
+MOST_BLANK = 0.5
+_BAR_LEVEL, _MOST_BAR, _LEAST_SHOWN = 24, 0.3, 0.5
 _EPSILON_S = 1e-9
 
 Box = tuple[float, float, float, float]
+WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fingerprint:
     """The pictures of one clip.
 
     Attributes:
         content: 32 hex digits over all frames that begin in the clip and the video's size; equal for clips whose frames
             decode to the same pictures, whatever their container, times and codec.
+        length_s: of the clip.
         times_s: float32 [n], from the clip's start, rising; n is at least 1.
         luma: uint8 [n, 32, 32], the whole picture, whatever its shape.
         box: left, top, right, bottom of what is shown between black bars, in shares of the picture.
     """
 
     content: str
+    length_s: float
     times_s: np.ndarray
     luma: np.ndarray
-    box: Box = (0.0, 0.0, 1.0, 1.0)
+    box: Box = WHOLE
 
     def pack(self) -> bytes:
         """As the catalog keeps it; luma loses its lowest bit."""
         times_us = np.diff(np.round(self.times_s.astype(np.float64) * 1e6).astype(np.int64), prepend=0)
         head = _HEAD.pack(
-            _VERSION, len(self.luma), *(round(edge * _BOX_UNIT) for edge in self.box), bytes.fromhex(self.content)
+            _VERSION,
+            len(self.luma),
+            self.length_s,
+            *(round(edge * _BOX_UNIT) for edge in self.box),
+            bytes.fromhex(self.content),
         )
         return head + _deflate(times_us.astype(np.uint32).tobytes() + _steps(self.luma))
 
@@ -85,14 +79,18 @@ class Fingerprint:
         Raises:
             ValueError: packed by another release.
         """
-        version, count, *box, content = _HEAD.unpack_from(data)
+        version, count, length_s, *box, content = _HEAD.unpack_from(data)
         if version != _VERSION:
             raise ValueError(f"a fingerprint of version {version}; this release reads {_VERSION}")
         rest = zlib.decompress(data[_HEAD.size :])
         times_s = np.cumsum(np.frombuffer(rest[: 4 * count], np.uint32).astype(np.float64)) / 1e6
         left, top, right, bottom = (edge / _BOX_UNIT for edge in box)
         return Fingerprint(
-            content.hex(), times_s.astype(np.float32), _from_steps(rest[4 * count :]), (left, top, right, bottom)
+            content.hex(),
+            length_s,
+            times_s.astype(np.float32),
+            _from_steps(rest[4 * count :]),
+            (left, top, right, bottom),
         )
 
     @cached_property
@@ -101,19 +99,14 @@ class Fingerprint:
         return resample(self.luma.astype(np.float32), self.box, (PICTURE_PX, PICTURE_PX))
 
     @cached_property
-    def grid(self) -> np.ndarray:
-        """Pictures at k / PICTURES_PER_S from the first, float32 [m, 256], each of zero mean and unit norm.
+    def contrast(self) -> np.ndarray:
+        """Standard deviation of each picture between the bars, in levels of 8 bits, float32 [n]."""
+        return np.asarray(self.shown.std(axis=(1, 2)))
 
-        A picture with hardly any contrast keeps its small norm, so that noise on black does not count as content.
-        """
-        pictures = resample(self.luma.astype(np.float32), self.box, (SIZE, SIZE))
-        flat = pictures.reshape(len(pictures), -1)
-        flat = flat - flat.mean(axis=1, keepdims=True)
-        flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 2.0 * SIZE)
-        length_s = float(self.times_s[-1] - self.times_s[0])
-        return interpolate(
-            flat, self.times_s, self.times_s[0] + np.arange(int(length_s * PICTURES_PER_S) + 1) / PICTURES_PER_S
-        )
+    @property
+    def blank(self) -> bool:
+        """Whether most of the pictures show next to nothing: that two such clips are alike says nothing of them."""
+        return bool((self.contrast < LEAST_CONTRAST).mean() > MOST_BLANK)
 
 
 class Fingerprinter:
@@ -158,11 +151,10 @@ class Fingerprinter:
         first, last = _inside(self._times_s, span)
         brightest = np.frombuffer(self._brightest, np.uint8).reshape(len(self._times_s), -1)[first:last].max(axis=0)
         rows, columns = brightest[: self._edges[0]], brightest[self._edges[0] :]
-        top, left = _bar(rows) / len(rows), _bar(columns) / len(columns)
+        (top, bottom), (left, right) = _between_bars(rows), _between_bars(columns)
         times_s = np.maximum(np.frombuffer(self._times_s)[first:last] - span[0], 0).astype(np.float32)
-        return Fingerprint(
-            digest.hexdigest()[:32], times_s, self._pictures(first, last), (left, top, 1 - left, 1 - top)
-        )
+        pictures, box = self._pictures(first, last), (left, top, right, bottom)
+        return Fingerprint(digest.hexdigest()[:32], span[1] - span[0], times_s, pictures, box)
 
     def _pictures(self, first: int, last: int) -> np.ndarray:
         chunks = range(first // _CHUNK, (last - 1) // _CHUNK + 1)
@@ -181,7 +173,7 @@ def resample(pictures: np.ndarray, box: Box, size: tuple[int, int]) -> np.ndarra
         box: left, top, right, bottom in shares of the picture.
         size: height and width wanted.
     """
-    if box == (0.0, 0.0, 1.0, 1.0) and size == pictures.shape[1:]:
+    if pictures.shape[1:] == size and box == WHOLE:
         return pictures
     rows = _weights(box[1], box[3], pictures.shape[1], size[0])
     columns = _weights(box[0], box[2], pictures.shape[2], size[1])
@@ -198,6 +190,7 @@ def interpolate(pictures: np.ndarray, times_s: np.ndarray, wanted_s: np.ndarray)
     return pictures[after - 1] * (1 - weight) + pictures[after] * weight
 
 
+@lru_cache(maxsize=4096)
 def _weights(start: float, end: float, given: int, wanted: int) -> np.ndarray:
     """Triangle filter from `given` cells to `wanted` ones over a part of them, float32 [wanted, given]."""
     step = (end - start) * given / wanted
@@ -213,13 +206,16 @@ def _inside(times_s: array, span: tuple[float, float]) -> tuple[int, int]:
     return (int(first), int(last)) if last > first else (max(int(first) - 1, 0), max(int(first), 1))
 
 
-def _bar(brightest: np.ndarray) -> int:
-    """How many rows at both ends never rise above black; 0 if the ends differ, as a dark scene's do."""
+def _between_bars(brightest: np.ndarray) -> tuple[float, float]:
+    """Where what is shown begins and ends, as shares: rows at the ends that never rise above black are bars. They may
+    differ, as those of a cropped film do. Where more would be bars than not, or one is too wide, there are none."""
     lit = np.flatnonzero(brightest > _BAR_LEVEL)
     if not len(lit):
-        return 0
-    before, after = int(lit[0]), len(brightest) - 1 - int(lit[-1])
-    return min(before, after) if abs(before - after) <= 1 and max(before, after) <= _MOST_BAR * len(brightest) else 0
+        return 0.0, 1.0
+    start, end = lit[0] / len(brightest), (lit[-1] + 1) / len(brightest)
+    return (
+        (float(start), float(end)) if max(start, 1 - end) <= _MOST_BAR and end - start >= _LEAST_SHOWN else (0.0, 1.0)
+    )
 
 
 def _steps(luma: np.ndarray) -> bytes:
@@ -237,95 +233,3 @@ def _deflate(data: bytes) -> bytes:
     """Runs and Huffman codes alone: smaller here than full deflate, and seven times faster."""
     packer = zlib.compressobj(6, strategy=zlib.Z_RLE)
     return packer.compress(data) + packer.flush()
-
-
-@dataclass(frozen=True)
-class Span:
-    """A clip to fingerprint."""
-
-    clip_id: str
-    start_s: float
-    end_s: float
-
-
-@dataclass(frozen=True)
-class VideoSpans:
-    """Clips of one video: one decode serves them all."""
-
-    path: str
-    spans: tuple[Span, ...]
-
-
-def fingerprints(
-    videos: Sequence[VideoSpans], cache: Path, engine_spec: Engine, *, progress: Progress = silent
-) -> tuple[dict[str, Fingerprint], dict[str, str]]:
-    """The fingerprint of each clip, from the cache or by decoding.
-
-    Returns:
-        Fingerprints by clip id, and for the clips that could not be decoded, why.
-    """
-    wanted = {span.clip_id for video in videos for span in video.spans}
-    found = _read(cache, wanted)
-    missing = [
-        VideoSpans(video.path, spans)
-        for video in videos
-        if (spans := tuple(span for span in video.spans if span.clip_id not in found))
-    ]
-    failed: dict[str, str] = {}
-    for done, outcome in enumerate(engine.run(of_video, missing, engine_spec), start=1):
-        if isinstance(outcome, engine.Success):
-            _write(cache, outcome.value)
-            found |= outcome.value
-            gone = {span.clip_id: "no frame in the clip's span" for span in outcome.item.spans}
-            failed |= {clip_id: why for clip_id, why in gone.items() if clip_id not in outcome.value}
-        else:
-            failed |= {span.clip_id: outcome.reason for span in outcome.item.spans}
-        progress("fingerprints", done, len(missing))
-    _fold(cache)
-    return found, failed
-
-
-def of_video(video: VideoSpans) -> dict[str, Fingerprint]:
-    """Decodes a video up to its last wanted clip; a clip that shows no frame is left out."""
-    info, taken = probe(video.path), Fingerprinter()
-    branch = Branch(*picture_size(info.width, info.height), "bgr24")
-    last_s = 0.0
-    for frame in decode(video.path, {"small": branch}, end_s=max(span.end_s for span in video.spans), gaps=[]):
-        taken.process(frame.time_s, frame.image)
-        last_s = frame.time_s
-    return {
-        span.clip_id: taken.between((span.start_s, span.end_s), info.width, info.height)
-        for span in video.spans
-        if span.start_s <= last_s
-    }
-
-
-def _read(cache: Path, wanted: set[str]) -> dict[str, Fingerprint]:
-    files = sorted(cache.glob("*.parquet"))
-    if not files or not wanted:
-        return {}
-    rows = pl.scan_parquet(files).filter(pl.col("version") == VERSION, pl.col("clip_id").is_in(list(wanted))).collect()
-    return {clip_id: Fingerprint.unpack(data) for clip_id, data in rows.select("clip_id", "pictures").iter_rows()}
-
-
-def _write(cache: Path, made: dict[str, Fingerprint]) -> None:
-    """One file for each decoded video, renamed into place, so that a crash costs the video in hand."""
-    rows = [{"clip_id": clip_id, "version": VERSION, "pictures": one.pack()} for clip_id, one in made.items()]
-    if rows:
-        _write_file(cache, pl.DataFrame(rows, schema=_SCHEMA))
-
-
-def _fold(cache: Path) -> None:
-    """Joins many small files into one. A crash in between leaves rows twice, which read as once."""
-    small = [path for path in cache.glob("*.parquet") if path.stat().st_size < _SMALL_BYTES]
-    if len(small) >= _FOLD_FILES:
-        _write_file(cache, pl.read_parquet(small))
-        for path in small:
-            path.unlink()
-
-
-def _write_file(cache: Path, rows: pl.DataFrame) -> None:
-    target = cache / f"{uuid.uuid4().hex}.parquet"
-    temporary = target.with_suffix(".part")
-    rows.write_parquet(temporary)
-    temporary.rename(target)
