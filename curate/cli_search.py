@@ -29,7 +29,7 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Find clips by text, by example and by condition."""
-    from curate.console import show
+    from curate.console import bars, show
     from curate.report.results import Question, write_results
     from curate.search.search import search_clips
 
@@ -37,7 +37,11 @@ def search(
     question = Question(text or (), not_text or (), like or (), where, diverse)
     if workspace.catalog.rows("clips").head(1).collect().is_empty():
         raise InputError("no clips yet", where=workspace.root, fix="Run `curate collect`")
-    found = search_clips(workspace, **asdict(question), limit=limit, tell=lambda note: print(note, file=sys.stderr))
+    notes: list[str] = []
+    with bars() as progress:
+        found = search_clips(workspace, **asdict(question), limit=limit, tell=notes.append, progress=progress)
+    for note in notes:
+        print(note, file=sys.stderr)
     if html:
         write_results(workspace, found, html, question)
     if as_json:

@@ -19,6 +19,7 @@ from curate import views
 from curate.catalog import Catalog
 from curate.conditions import matching, names_of
 from curate.errors import InputError
+from curate.progress import Progress, silent
 from curate.search.diverse import diverse as choose_diverse
 from curate.search.frames import Frames
 from curate.search.question import Exemplar, direction, require_model
@@ -46,6 +47,7 @@ def search_clips(
     diverse: bool = False,
     limit: int = 20,
     tell: Callable[[str], None] = warnings.warn,
+    progress: Progress = silent,
 ) -> pl.DataFrame:
     """The clips that best show what is asked for, best first; see `curate.search.question` and `windows` for the score.
 
@@ -58,6 +60,7 @@ def search_clips(
         diverse: choose results that differ (`curate.search.diverse`) among ten times as many; best first.
         limit: most clips returned.
         tell: is told what one should know of the result: that the newest clips are not in it yet.
+        progress: told the clips indexed, where this search is the first since clips were collected.
 
     Returns:
         clip_id, similarity (null where nothing but a condition was given), best_start_s, best_end_s (source seconds),
@@ -75,7 +78,7 @@ def search_clips(
     catalog = workspace.catalog
     allowed = _fulfilling(catalog, where)
     pool = limit * _DIVERSE_OF if diverse else limit
-    index = standing(workspace, MOMENTS, former_ok=True) if text or like or diverse else None
+    index = standing(workspace, MOMENTS, former_ok=True, progress=progress) if text or like or diverse else None
     if index is not None and index.note:
         tell(index.note)
     if (text or like) and index is not None:

@@ -18,6 +18,7 @@ from curate import views
 from curate.catalog import Catalog
 from curate.errors import CurateError, InputError
 from curate.index import Batch, Changes, Index, Run, here
+from curate.progress import Progress, silent
 from curate.search.frames import Frames
 from curate.search.moments import ALIKE, moments
 from curate.vectors import matrix
@@ -104,7 +105,9 @@ class Standing:
         return asked.join(self.items, on="number", how="left", maintain_order="left")["clip_id"]
 
 
-def standing(workspace: Workspace, kind: Kind, *, former_ok: bool = False, run: Run = here) -> Standing:
+def standing(
+    workspace: Workspace, kind: Kind, *, former_ok: bool = False, run: Run = here, progress: Progress = silent
+) -> Standing:
     """The index of a kind, brought up to date with the current clips.
 
     Args:
@@ -113,6 +116,7 @@ def standing(workspace: Workspace, kind: Kind, *, former_ok: bool = False, run: 
         former_ok: where another process is bringing the index up to date, take it as it was before, and say so
             in `note`.
         run: runs the index's work on its segments.
+        progress: told the clips indexed, of those that are new.
 
     Raises:
         InputError: the current clips were embedded by more than one model.
@@ -140,7 +144,15 @@ def standing(workspace: Workspace, kind: Kind, *, former_ok: bool = False, run: 
         index = opened()
         wanted = _wanted(catalog, kind)
         keys = wanted["key"].to_numpy().astype("S") if len(wanted) else np.zeros(0, "S1")
-        changes = index.update(keys, lambda missing: _load(catalog, kind, wanted, missing), version=version, run=run)
+
+        def load(missing: np.ndarray) -> Iterator[Batch]:
+            done = 0
+            for batch in _load(catalog, kind, wanted, missing):
+                yield batch
+                done += len(batch.keys)
+                progress("clips indexed", done, len(missing))
+
+        changes = index.update(keys, load, version=version, run=run)
     return Standing(index, dim, model_id, changes)
 
 
