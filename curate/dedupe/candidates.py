@@ -15,7 +15,7 @@ from curate.dedupe.descriptor import DESCRIPTOR_DIM, MATCH, VERSION, descriptors
 from curate.dedupe.fingerprint import Fingerprint
 from curate.index import Run
 from curate.progress import Progress
-from curate.search.standing import Kind, Standing
+from curate.standing.indexes import Kind, Standing
 
 _CLIPS_AT_ONCE = 512
 _PAIR = {"clip_id": pl.String, "other_id": pl.String}

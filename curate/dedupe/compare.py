@@ -21,8 +21,8 @@ from curate.dedupe.fingerprint import Fingerprint
 from curate.dedupe.semantic import MOTION, agreement, motion_agreement, movement
 from curate.index import Run
 from curate.progress import Progress
-from curate.search.frames import Frames
-from curate.search.standing import Standing
+from curate.standing.frames import Frames
+from curate.standing.indexes import Standing
 from curate.threads import one_thread
 
 EDGES: dict[str, Any] = {

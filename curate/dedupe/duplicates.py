@@ -1,6 +1,6 @@
 """Finds clips that show the same, says which of them stands for the others, and which videos that binds together.
 
-1. The standing indexes are brought up to date with the current clips (`curate.search.standing`).
+1. The standing indexes are brought up to date with the current clips (`curate.standing.indexes`).
 2. New clips, those without an outcome under these parameters, are asked about: `candidates`.
 3. Candidate pairs are compared frame by frame: `compare`. Each edge is a fact of two clips and is written once.
 4. `keepers` are chosen over all edges, and new edges are folded into the leakage `groups`.
@@ -26,8 +26,8 @@ from curate.errors import CurateError
 from curate.identity import work_key
 from curate.index import here
 from curate.progress import Progress, silent
-from curate.search.standing import MEANS, MOMENTS, Standing, standing
 from curate.specs.analysis import Duplicates, Engine
+from curate.standing.indexes import MEANS, MOMENTS, Standing, standing
 from curate.workspace import Workspace, new_run_id
 
 VERSION = 4

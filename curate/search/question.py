@@ -2,7 +2,7 @@
 
 The direction is the mean of the texts (a prompt ensemble) and the mean of the exemplars, averaged where both are given,
 minus NOT_WEIGHT times the mean of the texts it must not be mistaken for. A frame's score is its dot product with it;
-`curate.search.windows` makes a clip's score of those.
+`curate.standing.windows` makes a clip's score of those.
 
 An exemplar is a clip id, or the path of an image or a video; `NAME@12.5-15` means that span of a clip or a video, in
 seconds of the video.
@@ -26,8 +26,8 @@ from curate.analyze.embed import Embedder, load_embedder, model_id
 from curate.errors import DecodeError, InputError
 from curate.media.decode import decode
 from curate.media.probe import probe
-from curate.search.frames import Frames
 from curate.specs.analysis import Embedding
+from curate.standing.frames import Frames
 from curate.vectors import unit
 
 NOT_WEIGHT = 0.25

@@ -1,6 +1,6 @@
 """Finds clips by text, by example and by condition.
 
-Two stages where there are many clips: the moments index (`curate.search.moments`) gives the WIDE best, and those are
+Two stages where there are many clips: the moments index (`curate.standing.moments`) gives the WIDE best, and those are
 ranked exactly, by the best window of their frames. Up to SCANNED clips all are ranked exactly. A condition is applied
 first, to all clips, and the index looks among those that fulfil it, so it costs no recall.
 
@@ -21,10 +21,10 @@ from curate.conditions import matching, names_of
 from curate.errors import InputError
 from curate.progress import Progress, silent
 from curate.search.diverse import diverse as choose_diverse
-from curate.search.frames import Frames
 from curate.search.question import Exemplar, direction, require_model
-from curate.search.standing import MOMENTS, Standing, standing
-from curate.search.windows import windows_of
+from curate.standing.frames import Frames
+from curate.standing.indexes import MOMENTS, Standing, standing
+from curate.standing.windows import windows_of
 from curate.vectors import unit
 from curate.workspace import Workspace
 
@@ -49,7 +49,9 @@ def search_clips(
     tell: Callable[[str], None] = warnings.warn,
     progress: Progress = silent,
 ) -> pl.DataFrame:
-    """The clips that best show what is asked for, best first; see `curate.search.question` and `windows` for the score.
+    """The clips that best show what is asked for, best first.
+
+    `curate.search.question` makes a direction of the question, and `curate.standing.windows` a score of that.
 
     Args:
         workspace: its current clips are searched, duplicates too.

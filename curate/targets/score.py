@@ -16,8 +16,8 @@ from curate.errors import InputError
 from curate.identity import work_key
 from curate.progress import Progress, silent
 from curate.search.question import NOT_WEIGHT, direction
-from curate.search.windows import WINDOW, Best, best_windows
 from curate.specs import Capability
+from curate.standing.windows import WINDOW, Best, best_windows
 from curate.targets.calibrate import platt, probabilities, ranks
 from curate.workspace import Workspace, new_run_id
 

@@ -17,8 +17,8 @@ from curate.dedupe.duplicates import DedupeSummary, find_duplicates
 from curate.dedupe.groups import leakage_groups
 from curate.errors import CurateError
 from curate.sample.against_truth import copy_agreement, truth_by_video
-from curate.search.standing import standing
 from curate.specs.analysis import Engine
+from curate.standing.indexes import standing
 from curate.workspace import Workspace
 from tests.dedupe.conftest import TRANSFORMS, bare_workspace
 from tests.dedupe.rows import Clip, write_clips

@@ -99,7 +99,8 @@ def test_a_click_plays_the_best_span(workspace: Workspace, clips: list[Clip], br
     page.goto(write_results(workspace, found(workspace), tmp_path / "found.html").as_uri())
     page.locator("button").click()
     page.wait_for_function("() => document.querySelector('video')?.currentTime >= 1")
-    page.wait_for_function("() => document.querySelector('video').paused && document.querySelector('video').currentTime > 1.5")
+    ended = "() => { const video = document.querySelector('video'); return video.paused && video.currentTime > 1.5; }"
+    page.wait_for_function(ended)
     assert page.evaluate("() => document.querySelector('video').currentTime") == pytest.approx(2, abs=0.3)
     page.close()
 

@@ -14,7 +14,7 @@ from curate.errors import InputError
 from curate.media.decode import Branch, decode
 from curate.search import search as module
 from curate.search.search import search_clips as search
-from curate.search.windows import best_windows
+from curate.standing.windows import best_windows
 from curate.vectors import unit
 from curate.workspace import Workspace
 from tests.dedupe.rows import Clip, write_clips

@@ -6,7 +6,7 @@ import pytest
 
 from curate.analyze.embed import load_embedder, model_id
 from curate.errors import InputError
-from curate.search.windows import Best, best_windows
+from curate.standing.windows import Best, best_windows
 from curate.targets.score import score
 from curate.vectors import pack
 from curate.workspace import Workspace

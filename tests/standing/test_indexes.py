@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from curate.errors import CurateError, InputError
-from curate.search import standing as module
-from curate.search.frames import Frames
-from curate.search.standing import MEANS, MOMENTS, Kind, Standing, standing
+from curate.standing import indexes as module
+from curate.standing.frames import Frames
+from curate.standing.indexes import MEANS, MOMENTS, Kind, Standing, standing
 from curate.vectors import unit
 from curate.workspace import Workspace
 from tests.dedupe.rows import Clip, write_clips

@@ -19,8 +19,8 @@ from curate.catalog import Catalog
 from curate.errors import CurateError, InputError
 from curate.index import Batch, Changes, Index, Run, here
 from curate.progress import Progress, silent
-from curate.search.frames import Frames
-from curate.search.moments import ALIKE, moments
+from curate.standing.frames import Frames
+from curate.standing.moments import ALIKE, moments
 from curate.vectors import matrix
 from curate.workspace import Workspace
 
@@ -67,7 +67,7 @@ MEANS = Kind("clips", "embeddings", ("vector",), _means)
 """One vector for each clip: the mean of its frame vectors."""
 
 MOMENTS = Kind("moments", "embeddings", ("frame_times_s", "frame_vectors"), _moments, model=f"moments {ALIKE:g}")
-"""A few vectors for each clip (`curate.search.moments`); its blob is its frames (`curate.search.frames`)."""
+"""A few vectors for each clip (`curate.standing.moments`); its blob is its frames (`curate.standing.frames`)."""
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.search.frames import Frames
-from curate.search.moments import ALIKE, moments
-from curate.search.windows import WINDOW, windows_of
+from curate.standing.frames import Frames
+from curate.standing.moments import ALIKE, moments
+from curate.standing.windows import WINDOW, windows_of
 from curate.vectors import unit
 
 DIM = 6

@@ -4,7 +4,7 @@ A clip's mean vector would be one, but it dilutes what is short. In the sample w
 clips with the best windows lie within the first 59 by mean vector in the median question and 162 in the worst; by the
 moments of this module, 3.7 a clip, within 22 and 45.
 
-A moment is a run of windows (`curate.search.windows`) each of which has a cosine of at least ALIKE with the mean of
+A moment is a run of windows (`curate.standing.windows`) each of which has a cosine of at least ALIKE with the mean of
 those before it; its vector is the mean of the run, at unit norm.
 
 | ALIKE | moments a clip | the 20 best by windows are within the first, median and worst of 75 questions |
@@ -18,8 +18,8 @@ those before it; its vector is the mean of the run, at unit norm.
 
 import numpy as np
 
-from curate.search.frames import Frames
-from curate.search.windows import WINDOW, window_sums
+from curate.standing.frames import Frames
+from curate.standing.windows import WINDOW, window_sums
 from curate.vectors import unit
 
 ALIKE = 0.95

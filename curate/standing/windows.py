@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from curate.search.frames import Frames
+from curate.standing.frames import Frames
 
 WINDOW = 2
 _CLIPS_AT_ONCE = 4096
