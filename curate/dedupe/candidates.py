@@ -1,5 +1,8 @@
 """Which pairs of clips are worth comparing: each new clip against the standing indexes, which hold the new ones too.
 
+Candidates are pairs of equal content, pairs with a picture in common by its descriptor, and pairs whose clip vectors
+are near: each of the last two finds copies that the other misses (`benchmarks/copies.py`).
+
 A pair is found from either side alone (see `curate.dedupe.descriptor`), so clips that come later make the same pairs as
 clips that come at once, as long as no clip has more than `limit` neighbours; how many do is counted.
 """
@@ -51,6 +54,7 @@ def candidates(
     means: Standing,
     contents: pl.DataFrame,
     *,
+    near: float,
     semantic: float,
     limit: int,
     run: Run,
@@ -63,12 +67,13 @@ def candidates(
         frames: the index of FRAMES.
         means: the index of clip vectors.
         contents: clip_id and `content` of every clip.
-        semantic: least cosine of clip vectors.
+        near: least cosine of clip vectors.
+        semantic: cosine of clip vectors from which a pair may be two takes.
         limit: most neighbours of each vector that is asked about.
         run: runs the searches.
     """
-    found, capped = [_equal(new, contents).with_columns(semantic=pl.lit(False))], set[str]()
-    for standing, least, is_semantic in ((frames, MATCH, False), (means, semantic, True)):
+    found, capped = [_equal(new, contents)], set[str]()
+    for standing, least in ((frames, MATCH), (means, min(near, semantic))):
         numbers = standing.numbers(new)
         for first in range(0, len(numbers), _CLIPS_AT_ONCE):
             asked = numbers[first : first + _CLIPS_AT_ONCE]
@@ -78,10 +83,14 @@ def candidates(
             per_row = np.bincount(matches.query, minlength=len(queries))
             capped |= set(standing.clip_ids(asked[np.unique(owner[per_row >= limit])]))
             pairs = pl.DataFrame(
-                {"clip_id": standing.clip_ids(asked[clip]), "other_id": standing.clip_ids(matches.number)},
-                schema=_PAIR,
+                {
+                    "clip_id": standing.clip_ids(asked[clip]),
+                    "other_id": standing.clip_ids(matches.number),
+                    "semantic": (matches.score >= semantic) & (standing is means),
+                },
+                schema={**_PAIR, "semantic": pl.Boolean},
             )
-            found.append(_ordered(pairs).unique().with_columns(semantic=pl.lit(is_semantic)))
+            found.append(_ordered(pairs).unique())
             progress("candidates", min(first + _CLIPS_AT_ONCE, len(numbers)), len(numbers))
     pairs = pl.concat(found).group_by("clip_id", "other_id").agg(pl.col("semantic").any())
     return Candidates(pairs.sort("clip_id", "other_id"), len(capped))
@@ -107,10 +116,11 @@ def _fingerprints(frames: Standing, numbers: np.ndarray) -> Iterator[Fingerprint
 def _equal(new: pl.Series, contents: pl.DataFrame) -> pl.DataFrame:
     """Pairs of equal content with a new clip in them."""
     ours = contents.filter(pl.col("clip_id").is_in(new.implode()))
-    return _ordered(ours.join(contents.rename({"clip_id": "other_id"}), on="content").select(*_PAIR)).unique()
+    equal = ours.join(contents.rename({"clip_id": "other_id"}), on="content")
+    return _ordered(equal.select(*_PAIR, semantic=pl.lit(value=False))).unique()
 
 
 def _ordered(pairs: pl.DataFrame) -> pl.DataFrame:
     """Without pairs of one clip, the smaller id first."""
     smaller, larger = pl.min_horizontal(*_PAIR), pl.max_horizontal(*_PAIR)
-    return pairs.filter(pl.col("clip_id") != pl.col("other_id")).select(clip_id=smaller, other_id=larger)
+    return pairs.filter(pl.col("clip_id") != pl.col("other_id")).select("semantic", clip_id=smaller, other_id=larger)

@@ -129,7 +129,7 @@ def _clips(catalog: Catalog, spec: Duplicates) -> pl.DataFrame:
         .collect()
     )  # fmt: skip
     works = clips["work_key"].unique()
-    parameters = {"semantic": spec.semantic, "neighbours": spec.neighbours}
+    parameters = {"near": spec.near, "semantic": spec.semantic, "neighbours": spec.neighbours}
     keys = pl.Series([work_key("dedupe", VERSION, parameters, work) for work in works], dtype=pl.String)
     outcomes = (
         catalog.scan("outcomes")
@@ -163,7 +163,7 @@ def _compare_new(
     """Vectors are searched by all threads of this process, pairs compared in processes; on a cluster both spread."""
     run = mapped(engine) if engine.kind == "ray" else here
     frames, means, moments = (standing(workspace, kind, run=run) for kind in (FRAMES, MEANS, MOMENTS))
-    recall = min(_recall(frames, MATCH, spec), _recall(means, spec.semantic, spec))
+    recall = min(_recall(frames, MATCH, spec), _recall(means, min(spec.near, spec.semantic), spec))
     if recall < spec.recall:
         raise CurateError(
             f"the index finds {recall:.3f} of the neighbours that brute force finds, less than {spec.recall:g}",
@@ -175,6 +175,7 @@ def _compare_new(
         frames,
         means,
         contents(workspace.catalog, clips),
+        near=spec.near,
         semantic=spec.semantic,
         limit=spec.neighbours,
         run=run,

@@ -8,7 +8,7 @@ import polars as pl
 
 from curate import views
 from curate.dedupe.keepers import STRENGTH
-from curate.report.render import encoded, render
+from curate.report.render import encoded, render, write_page
 from curate.workspace import Workspace
 
 _SHOWN = ("clip_id", "path", "start_s", "end_s", "width", "height", "times_s", "jpegs", "kept")
@@ -44,9 +44,7 @@ def write_links(workspace: Workspace, path: Path, *, limit: int = 50) -> Path:
             for kind, rows in weakest.items()
         ],
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html, encoding="utf-8", errors="replace")
-    return path
+    return write_page(path, html)
 
 
 def _clip(row: dict[str, Any]) -> dict[str, Any]:

@@ -51,6 +51,9 @@ class Signals(Spec):
 
 
 class Duplicates(Spec):
+    near: float = Field(
+        default=0.85, gt=0, le=1, description="Cosine from which clips are compared in pixels, whatever pixels say."
+    )
     semantic: float = Field(
         default=0.95, gt=0, le=1, description="Cosine from which clips show the same thing; it depends on the model."
     )
