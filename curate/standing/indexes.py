@@ -91,18 +91,18 @@ class Standing:
     @cached_property
     def items(self) -> pl.DataFrame:
         """clip_id and int64 `number` of every item."""
-        keys = pl.Series(self.index.keys, dtype=pl.Binary).cast(pl.String)
-        return pl.DataFrame({"clip_id": keys.str.split_exact("/", 1).struct[0], "number": self.index.numbers})
+        return pl.DataFrame({"clip_id": _clip_ids(self.index.keys), "number": self.index.numbers})
 
     def numbers(self, clip_ids: pl.Series | Iterable[str]) -> np.ndarray:
         """The items of these clips, int64, ascending; a clip that is not held has none."""
         asked = pl.Series("clip_id", clip_ids, dtype=pl.String).to_frame()
+        if asked.is_empty():
+            return np.zeros(0, np.int64)
         return self.items.join(asked, on="clip_id", how="semi")["number"].sort().to_numpy()
 
     def clip_ids(self, numbers: np.ndarray) -> pl.Series:
-        """The clips of these items, in their order."""
-        asked = pl.DataFrame({"number": np.asarray(numbers, dtype=np.int64)})
-        return asked.join(self.items, on="number", how="left", maintain_order="left")["clip_id"]
+        """The clips of these items, in their order; all must be held."""
+        return _clip_ids(self.index.keys[np.searchsorted(self.index.numbers, numbers)])
 
 
 def standing(
@@ -154,6 +154,11 @@ def standing(
 
         changes = index.update(keys, load, version=version, run=run)
     return Standing(index, dim, model_id, changes)
+
+
+def _clip_ids(keys: np.ndarray) -> pl.Series:
+    names = pl.Series("clip_id", keys, dtype=pl.Binary).cast(pl.String)
+    return names.str.split_exact("/", 1).struct[0].alias("clip_id")
 
 
 def _version(catalog: Catalog, kind: Kind) -> str:
