@@ -132,7 +132,7 @@ def copies(original: Path, directory: Path, seed: int, only: Callable[[str, str]
             offset_s, speed, crf, made = _copy(pictures, shown, transform, amount, rng)
             if not path.exists():
                 _write(path, made, crf=crf)
-            yield clips(path, original.stem, transform, strength, offset_s, speed)
+            yield clips(path, str(original), transform, strength, offset_s, speed)
 
 
 def clips(

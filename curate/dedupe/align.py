@@ -19,19 +19,24 @@ from curate.dedupe.descriptor import DESCRIPTOR_DIM, MIRROR, WINDOWS, describe
 from curate.dedupe.fingerprint import LEAST_CONTRAST, PICTURES_PER_S, WHOLE, Fingerprint, interpolate, resample
 from curate.dedupe.register import Place, find_place, settle
 
-APPEARANCE = 0.75
-MOTION = 0.88
-DETAIL = 0.8
+APPEARANCE, DETAIL = 0.8, 0.8
+APPEARANCE_AT_SPEED, DETAIL_AT_SPEED = 0.9, 0.85
+"""Of a copy at another speed: what may be stretched finds its like by chance more easily."""
+MOTION = 0.8
 SHOWN = 0.5
 """Least share of the overlap in which both clips show something: that two clips are blank links no videos."""
 UNTOLD = 0.985
 """Appearance, with nothing left out, from which a still stretch of a longer clip is the same as another one: of two
 moments of a person who sits and talks, nothing else tells them apart."""
-SPEEDS = (1.0, 0.96, 1.04, 0.9, 1.1, 0.8, 1.25, 0.75, 1.33)
+SPEEDS = (1.0, 0.8, 1.25, 0.96, 1.04, 0.9, 1.1, 0.75, 1.33)
+_FIRST_SPEEDS, _PROMISING = 3, 0.25
+"""After so many speeds, a best score below this is not worth the others."""
 LEAST_OVERLAP_S = 1.0
 LEAST_OVERLAP_SHARE = 0.5
 _DESCRIBED_PER_S = 2.0
 _HOPELESS = 0.4
+_AS_LIKE = 0.15
+"""The mirror image is tried too where it is as like but for this much."""
 _LEAST_CORRELATION = 0.5
 _LEAST_SCORE = 0.4
 _CERTAIN = 0.97
@@ -72,8 +77,13 @@ class Alignment:
 
     @property
     def same(self) -> bool:
+        return self.same_at(MOTION)
+
+    def same_at(self, motion: float) -> bool:
+        """Whether the two show the same footage, at another threshold of motion than the default."""
         seen = self.agreement
-        alike = seen.appearance >= APPEARANCE and seen.motion >= MOTION and seen.detail >= DETAIL
+        appearance, detail = (APPEARANCE, DETAIL) if self.speed == 1 else (APPEARANCE_AT_SPEED, DETAIL_AT_SPEED)
+        alike = seen.appearance >= appearance and seen.detail >= detail and seen.motion >= motion
         whole = min(self.share_a, self.share_b) >= LEAST_OVERLAP_SHARE
         return alike and seen.shown >= SHOWN and (seen.moving or whole or seen.plain_appearance >= UNTOLD)
 
@@ -170,7 +180,8 @@ def _likest(a: _Film, b: _Film) -> list[tuple[bool, list[tuple[int, int]]]]:
             rows, columns = np.unravel_index(best, alike.shape)
             pairs = list(zip(a.some[rows].tolist(), b.some[columns].tolist(), strict=True))
             found.append((float(alike.max()), mirrored, pairs))
-    return [(mirrored, pairs) for _, mirrored, pairs in sorted(found, key=lambda one: (-one[0], one[1]))]
+    found.sort(key=lambda one: (-one[0], one[1]))
+    return [(mirrored, pairs) for likeness, mirrored, pairs in found if likeness >= found[0][0] - _AS_LIKE]
 
 
 def _some(pictures: np.ndarray) -> np.ndarray:
@@ -208,9 +219,11 @@ def _in_place(a: _Film, b: _Film, place: Place, mirrored: bool) -> Alignment | N
 def _in_time(ours: np.ndarray, theirs: np.ndarray) -> _Hypothesis | None:
     """The best speed and offset of pictures of unit norm, [n, 256] and [m, 256]."""
     hypotheses: list[_Hypothesis] = []
-    for speed in SPEEDS:
-        hypotheses += _at_speed(ours, theirs, speed)
-        if any(one.score >= _CERTAIN for one in hypotheses):
+    totals = _totals(ours)
+    for tried, speed in enumerate(SPEEDS):
+        hypotheses += _at_speed(ours, totals, theirs, speed)
+        score = max((one.score for one in hypotheses), default=-np.inf)
+        if score >= _CERTAIN or (tried + 1 == _FIRST_SPEEDS and score < _PROMISING):
             break
     best = sorted(hypotheses, key=lambda one: -one.score)[:_BEST]
     if not best or best[0].score < _LEAST_SCORE:
@@ -263,42 +276,46 @@ def _cells(film: _Film, box: tuple[float, float, float, float]) -> np.ndarray:
     return resample(film.pictures, box, (SIDE, SIDE)).reshape(len(film.pictures), -1)
 
 
-def _at_speed(a: np.ndarray, b: np.ndarray, speed: float) -> Iterator[_Hypothesis]:
+def _at_speed(
+    a: np.ndarray, totals_a: tuple[np.ndarray, np.ndarray], b: np.ndarray, speed: float
+) -> Iterator[_Hypothesis]:
     """The best two offsets at one speed.
 
     Args:
         a, b: pictures on the grid, [n, 256] and [m, 256].
+        totals_a: `_totals` of a.
     """
     b = _stretched(b, np.arange(int((len(b) - 1) / speed) + 1) / PICTURES_PER_S * speed)
     n, m = len(a), len(b)
+    least = max(LEAST_OVERLAP_S * PICTURES_PER_S, LEAST_OVERLAP_SHARE * min(n, m))
     steps = np.arange(1 - n, m)
     first_a, first_b = np.maximum(0, -steps), np.maximum(0, steps)
     overlaps = np.minimum(n - first_a, m - first_b)
-    long_enough = overlaps >= max(LEAST_OVERLAP_S * PICTURES_PER_S, LEAST_OVERLAP_SHARE * min(n, m))
     padded = np.zeros((n, n + m), dtype=np.float32)
     padded[:, :m] = products(a, b)[::-1]
     # Rows one shorter than they were written move each row one further right: diagonals become columns.
     shared = padded.ravel()[: n * (n + m - 1)].reshape(n, n + m - 1).sum(axis=0)
-    sums_a, sums_b = (_sums(side, first, overlaps) for side, first in ((a, first_a), (b, first_b)))
-    energy_a, energy_b = (
-        _sums((side**2).sum(axis=1, keepdims=True), first, overlaps)[:, 0]
-        for side, first in ((a, first_a), (b, first_b))
+    long_enough = np.flatnonzero(overlaps >= least)
+    counts, shared = overlaps[long_enough], shared[long_enough]
+    (sums_a, energy_a), (sums_b, energy_b) = (
+        [total[first[long_enough] + counts] - total[first[long_enough]] for total in totals]
+        for totals, first in ((totals_a, first_a), (_totals(b), first_b))
     )
-    appearance = agreement(shared, energy_a + energy_b, overlaps)
+    energy = energy_a + energy_b
+    appearance = agreement(shared, energy, counts)
     # The same of the pictures less their mean in the overlap.
-    changes = energy_a + energy_b - ((sums_a**2).sum(axis=1) + (sums_b**2).sum(axis=1)) / overlaps
-    motion = agreement(shared - (sums_a * sums_b).sum(axis=1) / overlaps, changes, overlaps)
-    whole = overlaps / np.maximum(n, m)
-    score = np.where(long_enough, np.minimum(appearance, motion) + _WHOLE * whole, -np.inf)
+    changes = energy - ((sums_a**2).sum(axis=1) + (sums_b**2).sum(axis=1)) / counts
+    motion = agreement(shared - (sums_a * sums_b).sum(axis=1) / counts, changes, counts)
+    score = np.minimum(appearance, motion) + _WHOLE * counts / max(n, m)
     for at in np.argsort(-score, kind="stable")[:2]:
-        if long_enough[at]:
-            yield _Hypothesis(float(score[at]) - _WHOLE, speed, float(steps[at]) / PICTURES_PER_S * speed)
+        yield _Hypothesis(float(score[at]) - _WHOLE, speed, float(steps[long_enough[at]]) / PICTURES_PER_S * speed)
 
 
-def _sums(values: np.ndarray, first: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Sums of `counts` rows of `values` from `first` on."""
-    total = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0, dtype=np.float64)])
-    return np.asarray(total[first + counts] - total[first])
+def _totals(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of the pictures before each, [n + 1, 256], and of their energies, [n + 1]."""
+    energies = (pictures**2).sum(axis=1, dtype=np.float64)
+    zero = np.zeros((1, pictures.shape[1]), pictures.dtype)
+    return np.concatenate([zero, np.cumsum(pictures, axis=0)]), np.concatenate([[0.0], np.cumsum(energies)])
 
 
 def _compare(

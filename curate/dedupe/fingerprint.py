@@ -36,6 +36,8 @@ LEAST_CONTRAST = 4.0
 MOST_BLANK = 0.5
 _BAR_LEVEL, _MOST_BAR, _LEAST_SHOWN = 24, 0.3, 0.5
 _EPSILON_S = 1e-9
+_TICK_S = 0.002
+"""A frame this much before its time is on it: containers round times, and a copy must take the same frames."""
 
 Box = tuple[float, float, float, float]
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
@@ -124,9 +126,9 @@ class Fingerprinter:
         """Takes the next frame: seconds from the first one, uint8 BGR [height, width, 3], always of one size."""
         self._frames_s.append(time_s)
         self._hashes += hashlib.sha256(np.ascontiguousarray(image).data).digest()[:_HASH_BYTES]
-        if time_s < self._next_s - _EPSILON_S:
+        if time_s < self._next_s - _TICK_S:
             return
-        self._next_s = (int((time_s + _EPSILON_S) * PICTURES_PER_S) + 1) / PICTURES_PER_S
+        self._next_s = (int((time_s + _TICK_S) * PICTURES_PER_S) + 1) / PICTURES_PER_S
         luma = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
         self._edges = luma.shape
         self._times_s.append(time_s)
