@@ -4,7 +4,7 @@
   more dimension. By Cauchy-Schwarz the product of two sketches is never below the cosine of the vectors: what it rules
   out is ruled out for certain, at a quarter of the work, and what passes is scored exactly.
 - **Cells.** An inverted file over k-means in two levels (cells within coarse cells), whose training grows as n^1.5,
-  not as n^2. A query looks at the PROBES cells nearest to it, and all queries at one cell together, as one matrix
+  not as n^2. A query looks at the cells nearest to it (PROBES), and all queries at one cell together, as one matrix
   product.
 - **Codes.** For the k best of a query that is near to nothing, as a text is, cells say little. Product quantisation of
   4 bits for 4 dimensions ranks all vectors (FAISS fast scan), and the best are scored exactly.
@@ -29,7 +29,14 @@ CELL = 256
 """Vectors in a cell, on average."""
 
 PROBES = 128
-"""Cells a query looks at."""
+"""Cells a query looks at, where all vectors are asked about: each pair is then met from both its sides."""
+
+PROBES_OF_FEW = 512
+"""Cells a query looks at where queries are few, as when clips are added: these meet a pair from one side only.
+
+Of pairs at a cosine of 0.9 to 0.995 among 1,000,000 vectors as clips have them, a query found 94% with 64 probes, 98% with
+128 and 99.8% with 512.
+"""
 
 _DTYPES = {
     "basis": np.float32,
@@ -45,6 +52,7 @@ _SAMPLE = 1 << 17
 _ITERATIONS = 8
 _BLOCK = 1 << 13
 _QUERIES = 1 << 16
+_FEW = 1 / 8
 _SCORES = 1 << 22
 _ROUNDING = 1e-3
 _CODE_DIMENSIONS = 4
@@ -81,9 +89,10 @@ class Cells:
         Args:
             queries: float16 [q, dim].
         """
+        probes = PROBES_OF_FEW if len(queries) < _FEW * len(self.members) else PROBES
         for first in range(0, len(queries), _QUERIES):
             sketches = sketched(queries[first : first + _QUERIES], self.basis)
-            query, ends = self._visits(sketches)
+            query, ends = self._visits(sketches, probes)
             for cell, (begin, end) in enumerate(zip(np.r_[0, ends[:-1]], ends, strict=True)):
                 if begin == end:
                     continue
@@ -101,9 +110,9 @@ class Cells:
         wide = cosine.widened(queries)
         return self.ranking.search(wide, min(count, len(self.members)))[1]
 
-    def _visits(self, sketches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _visits(self, sketches: np.ndarray, probes: int) -> tuple[np.ndarray, np.ndarray]:
         """Which queries look at each cell: their rows int64, cell by cell, and int64 [c] where those of a cell end."""
-        probes = min(PROBES, len(self.centroids))
+        probes = min(probes, len(self.centroids))
         cells = np.empty((len(sketches), probes), np.uint32)
         for start, nearness in _nearness(sketches, self.centroids):
             chosen = np.argpartition(-nearness, probes - 1, axis=1)[:, :probes]
