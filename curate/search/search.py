@@ -106,10 +106,8 @@ def _fulfilling(catalog: Catalog, where: str | None) -> pl.Series | None:
     if where is None or not where.strip():
         return None
     clips = views.clips(catalog)
-    known = clips.collect_schema().names()
-    named = names_of(where)
-    some = known if not named <= set(known) else ["clip_id", *(named - {"clip_id"})]
-    rows = clips.select(some).collect()
+    matching(pl.DataFrame(schema=clips.collect_schema()), where)  # an error lists every column there is
+    rows = clips.select("clip_id", *sorted(names_of(where) - {"clip_id"})).collect()
     return rows.filter(matching(rows, where))["clip_id"]
 
 

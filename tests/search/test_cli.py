@@ -65,7 +65,7 @@ def test_a_page_alone_prints_where_it_is(curate: Curate, clips: list[Clip], tmp_
         (["--like", "configs@3-1"], "is empty"),
         (["--where", "motion >"], "condition 'motion >' cannot be used"),
         (["red", "--where", "colour = 'red'"], "Columns: clip_id, video_id"),
-        (["--where", "motion"], "not true or false"),
+        (["--where", "motion"], "not true or false. Columns: clip_id, video_id"),
         (["red", "--html", "/proc/none/found.html"], "cannot be written"),
     ],
 )
