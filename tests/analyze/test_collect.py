@@ -17,6 +17,7 @@ import pytest
 from curate import views
 from curate.analyze.collect import CollectSummary, collect
 from curate.analyze.video import analyze_video
+from curate.dedupe.fingerprint import Fingerprint
 from curate.errors import InputError
 from curate.media.cut import cut
 from curate.sample.against_truth import cut_agreement
@@ -80,6 +81,12 @@ def test_every_file_of_the_world_has_the_outcome_that_the_truth_says(
         times = row["frame_times_s"]
         assert times and all(row["start_s"] - 1e-9 <= time < row["end_s"] for time in times)
         assert unpack(row["frame_vectors"], len(times)).shape == (len(times), len(unpack(row["vector"], 1)[0]))
+    fingerprints = workspace.catalog.read("fingerprints").join(clips, on="clip_id")
+    assert fingerprints.height == clips.height
+    for row in fingerprints.iter_rows(named=True):
+        seen = Fingerprint.unpack(row["pictures"])
+        assert (seen.content, seen.length_s) == (row["content"], row["end_s"] - row["start_s"])
+        assert len(seen.luma) == len(seen.times_s) and seen.times_s[0] >= 0 and seen.times_s[-1] < seen.length_s
 
     again = collect(workspace)
     assert (again.skipped, again.new_clips, again.video_s) == (summary.inputs, 0, 0)
