@@ -6,7 +6,9 @@ first, to all clips, and the index looks among those that fulfil it, so it costs
 
 How wide: in a synthetic world of 200,000 clips of 4 to 20 frames that drift, with an event of a second in every third,
 the 20 clips with the best windows lie within the first 34 by moments in the median of 40 questions and 82 in the worst,
-and the best 200 within 890 and 5,641. By mean vectors the 20 best lie within 15,607 and 74,859.
+and the best 200 within 890 and 5,641. By mean vectors the 20 best lie within 15,607 and 74,859. With that world's index
+the 20 clips found are those of a full scan for each of 20 questions, with a condition that a hundredth of the clips
+fulfil and without; of the best 200, 0.9988 are found, and 0.995 in the worst question.
 """
 
 import warnings
