@@ -162,7 +162,9 @@ def _compare_new(
 ) -> _Found:
     """Vectors are searched by all threads of this process, pairs compared in processes; on a cluster both spread."""
     run = mapped(engine) if engine.kind == "ray" else here
-    frames, means, moments = (standing(workspace, kind, run=run) for kind in (FRAMES, MEANS, MOMENTS))
+    frames, means, moments = (
+        standing(workspace, kind, run=run, progress=progress) for kind in (FRAMES, MEANS, MOMENTS)
+    )
     recall = min(_recall(frames, MATCH, spec), _recall(means, min(spec.near, spec.semantic), spec))
     if recall < spec.recall:
         raise CurateError(
