@@ -1,10 +1,17 @@
 """Do two clips show the same footage? One laid over the other in space and in time, and compared three times.
 
 1. The likest pictures of the two, by their descriptors, are found; where none are alike, nothing can be.
-2. `register` finds where one of these pictures lies within the other, so that a crop, a border and a larger canvas are
-   compared in what they have in common. Everything after looks at that area alone.
-3. All offsets on the fingerprints' grid are tried at speeds from 0.75 to 1.33, and the best refined.
-4. The two are compared, picture by picture.
+2. The whole pictures are compared first, and if that does not do, what `register` finds of one within the other, so
+   that a crop, a border and a larger canvas are compared in what they have in common.
+3. All offsets on the fingerprints' grid are tried at speeds from 0.75 to 1.33, and the best refined to a quarter of
+   the grid and a hundredth of the speed. Then the place is settled on pictures that belong together, and so on.
+4. Pictures that belong together are compared (`agreement`).
+
+Two clips are the same where appearance, motion and detail reach their thresholds; the score is the smaller of the first
+two. NUMBERS
+
+Temporal alignment of frame descriptors is the common core of copy detection (Douze et al., "An image-based approach to
+video copy detection with spatio-temporal post-filtering", 2010).
 """
 
 from collections.abc import Iterator
@@ -19,10 +26,25 @@ from curate.dedupe.descriptor import DESCRIPTOR_DIM, MIRROR, WINDOWS, describe
 from curate.dedupe.fingerprint import LEAST_CONTRAST, PICTURES_PER_S, WHOLE, Fingerprint, interpolate, resample
 from curate.dedupe.register import Place, find_place, settle
 
-APPEARANCE, DETAIL = 0.8, 0.8
-APPEARANCE_AT_SPEED, DETAIL_AT_SPEED = 0.9, 0.85
-"""Of a copy at another speed: what may be stretched finds its like by chance more easily."""
 MOTION = 0.8
+
+
+@dataclass(frozen=True)
+class Least:
+    """What two clips must reach to be the same."""
+
+    appearance: float
+    detail: float
+    motion: float
+
+
+LEAST = (Least(0.8, 0.8, MOTION), Least(0.9, 0.85, MOTION), Least(0.95, 0.9, 0.88))
+"""By how many liberties an alignment takes: another speed, a mirror image, a part of the picture. Where pictures may be
+bent at will, something like them is found in the end."""
+LEAST_OF_A_PART = Least(0.97, 0.95, 0.95)
+PART = 0.4
+"""Share of the longer clip below which an alignment that takes liberties matches a part alone."""
+_PART_OF_PICTURE = 0.85
 SHOWN = 0.5
 """Least share of the overlap in which both clips show something: that two clips are blank links no videos."""
 UNTOLD = 0.985
@@ -43,6 +65,7 @@ _CERTAIN = 0.97
 _PAIRS = 3
 _ROUNDS = 3
 _BEST = 3
+_SAME_SPEED = 0.005
 _WHOLE = 0.06
 _PLAIN = 0.01
 _MATCHED = 4
@@ -80,12 +103,18 @@ class Alignment:
         return self.same_at(MOTION)
 
     def same_at(self, motion: float) -> bool:
-        """Whether the two show the same footage, at another threshold of motion than the default."""
-        seen = self.agreement
-        appearance, detail = (APPEARANCE, DETAIL) if self.speed == 1 else (APPEARANCE_AT_SPEED, DETAIL_AT_SPEED)
-        alike = seen.appearance >= appearance and seen.detail >= detail and seen.motion >= motion
-        whole = min(self.share_a, self.share_b) >= LEAST_OVERLAP_SHARE
-        return alike and seen.shown >= SHOWN and (seen.moving or whole or seen.plain_appearance >= UNTOLD)
+        """Whether the two show the same footage, where the least motion were another one than MOTION."""
+        seen, share = self.agreement, min(self.share_a, self.share_b)
+        least = LEAST_OF_A_PART if self.liberties and share < PART else LEAST[min(self.liberties, len(LEAST) - 1)]
+        alike = seen.appearance >= least.appearance and seen.detail >= least.detail
+        moves_alike = seen.motion >= (motion if least.motion == MOTION else max(motion, least.motion))
+        told = seen.moving or share >= LEAST_OVERLAP_SHARE or seen.plain_appearance >= UNTOLD
+        return alike and moves_alike and told and seen.shown >= SHOWN
+
+    @property
+    def liberties(self) -> int:
+        """How many ways the two are bent to fit each other."""
+        return int(abs(self.speed - 1) > _SAME_SPEED) + int(self.mirrored) + int(self.place.area < _PART_OF_PICTURE)
 
     @property
     def preference(self) -> float:

@@ -37,9 +37,14 @@ class Place:
     correlation: float
 
     @property
-    def rank(self) -> float:
+    def area(self) -> float:
+        """Share of the larger picture that is common."""
         left, top, right, bottom = self.box_a if self.box_a != WHOLE else self.box_b
-        return self.correlation - _SMALL * (1 - (right - left) * (bottom - top))
+        return (right - left) * (bottom - top)
+
+    @property
+    def rank(self) -> float:
+        return self.correlation - _SMALL * (1 - self.area)
 
 
 def find_place(a: np.ndarray, b: np.ndarray) -> Place:
