@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from curate.index import cosine, flat, kinds
+from curate.index import cosine, flat, gpu, kinds
 from curate.index.segment import Segment
 
 _AT_ONCE = 1 << 16
@@ -60,18 +60,29 @@ class Nearest:
 
 
 def above(asked: Above) -> Found:
-    """Answers `Above`: of a segment with cells, what lies in the cells near a query."""
-    segment, alive = asked.part.segment, asked.part.alive
+    """Answers `Above`: all of it on a GPU, or what lies in the cells near a query where a segment has cells."""
+    segment = asked.part.segment
+    if gpu.available():
+        return _scored(asked, gpu.above(segment.vectors, asked.queries, asked.threshold), close=False)
     if segment.cells:
-        candidates = segment.cells.above(asked.queries, asked.threshold)
-    else:
-        candidates = flat.above(segment.vectors, asked.queries, asked.threshold)
+        return _scored(asked, segment.cells.above(asked.queries, asked.threshold), close=False)
+    return exactly_above(asked)
+
+
+def exactly_above(asked: Above) -> Found:
+    """Answers `Above` by brute force here: the truth that recall is measured against."""
+    return _scored(asked, flat.above(asked.part.segment.vectors, asked.queries, asked.threshold), close=True)
+
+
+def _scored(asked: Above, candidates: Iterator[flat.Candidates], *, close: bool) -> Found:
+    """What of the candidates reaches the threshold; `close` says that they come with cosines to within SLACK."""
+    segment, alive = asked.part.segment, asked.part.alive
     found: list[Scored] = []
     waiting = 0
     for query, row, rough in _in_larger_parts(candidates):
         item = segment.owner[row]
         kept = np.flatnonzero(alive[item])
-        if not segment.cells:
+        if close:
             kept = kept[_worth_scoring(query[kept], item[kept], rough[kept], asked.limit)]
         query, row, item = query[kept], row[kept], item[kept]
         score = cosine.exact(asked.queries, query, segment.vectors, row)
@@ -108,13 +119,8 @@ def nearest(asked: Nearest) -> Found:
     return asked.part.position, *best(*_joined(found), segment.keys, asked.k)
 
 
-def exactly_above(asked: Above) -> Found:
-    """Answers `Above` without cells: the truth that they are measured against."""
-    return above(replace(asked, part=replace(asked.part, segment=replace(asked.part.segment, cells=None))))
-
-
 def exactly_nearest(asked: Nearest) -> Found:
-    """Answers `Nearest` without cells."""
+    """Answers `Nearest` by brute force."""
     return nearest(replace(asked, part=replace(asked.part, segment=replace(asked.part.segment, cells=None))))
 
 

@@ -34,8 +34,8 @@ PROBES = 128
 PROBES_OF_FEW = 512
 """Cells a query looks at where queries are few, as when clips are added: these meet a pair from one side only.
 
-Of pairs at a cosine of 0.9 to 0.995 among 1,000,000 vectors as clips have them, a query found 94% with 64 probes, 98% with
-128 and 99.8% with 512.
+Of pairs at a cosine of 0.9 to 0.995 among 1,000,000 vectors as clips have them, a query found 94% with 64 probes, 98%
+with 128 and 99.8% with 512.
 """
 
 _DTYPES = {

@@ -10,6 +10,7 @@ SLACK = 1e-5
 """By how much the cosine of a float32 matrix product may miss the exact one."""
 
 _PAIRS_AT_ONCE = 4096
+_ROWS_AT_ONCE = 1 << 16
 
 
 def halved(vectors: np.ndarray) -> np.ndarray:
@@ -18,11 +19,14 @@ def halved(vectors: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: a vector is not finite.
     """
-    wide = np.asarray(vectors, dtype=np.float32)
-    norms = np.linalg.norm(wide, axis=1, keepdims=True)
-    if not np.isfinite(norms).all():
-        raise ValueError(f"vector {int(np.flatnonzero(~np.isfinite(norms[:, 0]))[0])} is not finite")
-    return (wide / np.maximum(norms, np.finfo(np.float32).tiny)).astype(np.float16)
+    halves = np.empty(vectors.shape, np.float16)
+    for start in range(0, len(vectors), _ROWS_AT_ONCE):
+        wide = np.asarray(vectors[start : start + _ROWS_AT_ONCE], dtype=np.float32)
+        norms = np.linalg.norm(wide, axis=1, keepdims=True)
+        if not np.isfinite(norms).all():
+            raise ValueError(f"vector {start + int(np.flatnonzero(~np.isfinite(norms[:, 0]))[0])} is not finite")
+        halves[start : start + len(wide)] = wide / np.maximum(norms, np.finfo(np.float32).tiny)
+    return halves
 
 
 def widened(vectors: np.ndarray) -> np.ndarray:

@@ -130,7 +130,9 @@ class Index:
 
         Args:
             queries: float32 [q, dim].
-            among: numbers of the items allowed; all where None. Numbers that are not held are passed over.
+            among: numbers of the items allowed; all where None. Numbers that are not held are passed over. Where 10,000
+                vectors or fewer of a segment are allowed, all are scored; else the codes rank as many more as the
+                filter leaves out, so that it costs no recall.
             run: where segments are searched.
 
         Returns:
