@@ -108,7 +108,7 @@ def test_with_cells_that_are_all_looked_at_the_answers_are_still_those_of_brute_
 ) -> None:
     rng, made = np.random.default_rng(seed), world(600, seed, most=most)
     directory = tmp_path_factory.mktemp("index")
-    grown = Index.open(directory / "grown", dim=DIM, model="m", sizes=Sizes(cells_from=100, most_rows=400))
+    grown = Index.open(directory / "grown", dim=DIM, model="m", sizes=Sizes(cells_from=30, most_rows=400))
     for step in range(6):
         wanted = rng.choice(made.keys, size=rng.integers(200, 600), replace=False)
         grown.update(wanted, made.load(100), version=str(step))
