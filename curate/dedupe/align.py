@@ -36,12 +36,14 @@ class Least:
     appearance: float
     detail: float
     motion: float
+    plain_appearance: float = 0.0
 
 
-LEAST = (Least(0.8, 0.8, MOTION), Least(0.9, 0.85, MOTION), Least(0.95, 0.9, 0.88))
+_NEARLY_ALL = Least(0.97, 0.95, 0.95, plain_appearance=0.95)
+LEAST = (Least(0.8, 0.8, MOTION), Least(0.9, 0.85, MOTION), Least(0.95, 0.9, 0.88), _NEARLY_ALL)
 """By how many liberties an alignment takes: another speed, a mirror image, a part of the picture. Where pictures may be
 bent at will, something like them is found in the end."""
-LEAST_OF_A_PART = Least(0.97, 0.95, 0.95)
+LEAST_OF_A_PART = _NEARLY_ALL
 PART = 0.4
 """Share of the longer clip below which an alignment that takes liberties matches a part alone."""
 _PART_OF_PICTURE = 0.85
@@ -62,14 +64,15 @@ _AS_LIKE = 0.15
 _LEAST_CORRELATION = 0.5
 _LEAST_SCORE = 0.4
 _CERTAIN = 0.97
-_PAIRS = 3
+_PAIRS = 2
 _ROUNDS = 3
 _BEST = 3
 _SAME_SPEED = 0.005
 _WHOLE = 0.06
 _PLAIN = 0.01
 _MATCHED = 4
-_REMEMBERED = 512
+_REMEMBERED = 64
+"""Clips whose prepared pictures are kept: 1 MB for one of 20 s."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +108,9 @@ class Alignment:
     def same_at(self, motion: float) -> bool:
         """Whether the two show the same footage, where the least motion were another one than MOTION."""
         seen, share = self.agreement, min(self.share_a, self.share_b)
-        least = LEAST_OF_A_PART if self.liberties and share < PART else LEAST[min(self.liberties, len(LEAST) - 1)]
+        least = LEAST_OF_A_PART if self.liberties and share < PART else LEAST[self.liberties]
         alike = seen.appearance >= least.appearance and seen.detail >= least.detail
+        alike = alike and seen.plain_appearance >= least.plain_appearance
         moves_alike = seen.motion >= (motion if least.motion == MOTION else max(motion, least.motion))
         told = seen.moving or share >= LEAST_OVERLAP_SHARE or seen.plain_appearance >= UNTOLD
         return alike and moves_alike and told and seen.shown >= SHOWN
