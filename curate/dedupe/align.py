@@ -8,7 +8,17 @@
 4. Pictures that belong together are compared (`agreement`).
 
 Two clips are the same where appearance, motion and detail reach their thresholds; the score is the smaller of the first
-two. NUMBERS
+two. The thresholds were set on copies of seven real files and of three sample worlds (seeds 123, 777 and 2024; 3,500
+clips, 142,000 wrong pairs). On a fourth world (seed 31337; 627 clips, 12,291 wrong pairs, 972 of them candidates) four
+wrong pairs pass, all of them moments of one shot in which a movement repeats, and of the right pairs, weak, medium and
+strong (`benchmarks/copies.py` says what that is):
+
+| re-encode, speed | scale      | letterbox       | logo       | trim    | crop            | mirror        | caption    |
+|------------------|------------|-----------------|------------|---------|-----------------|---------------|------------|
+| 1, 1, 1          | 1, .95, 1  | .95, .90, .95   | 1, 1, .95  | 1, 1, 1 | .95, .90, .67   | 1, .95, .86   | 1, 1, .24  |
+
+Missed are captions on a box of a third of the picture, captions that change over stills, and clips whose cut was found
+in one copy alone. A right pair takes 7 ms of one core (median; 30 at the 95th percentile), a wrong candidate 6 ms (37).
 
 Temporal alignment of frame descriptors is the common core of copy detection (Douze et al., "An image-based approach to
 video copy detection with spatio-temporal post-filtering", 2010).

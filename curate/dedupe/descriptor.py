@@ -4,7 +4,21 @@ A descriptor is what is left of a picture in its 63 lowest DCT coefficients, wei
 count as much as the large shapes that any two pictures share. Of each clip one picture in 2 s is described, whole and
 by nine windows of four fifths of its width and height: of two pictures of which one is a crop of the other, a window of
 one is near to the other whole. In a mirror image the coefficients of odd horizontal frequency change their sign, and
-nothing else, so a mirrored copy is asked for by turning those signs.
+nothing else, so a mirrored copy is asked for by turning those signs. That is 4 to 5 descriptors for each second.
+
+Chosen by measurement, on copies of seven real files and a sample world (1,377 clips, 57,945 wrong pairs): the share of
+right pairs found, weak, medium and strong, by a threshold that lets 0.3% of the wrong ones through, and at MATCH.
+
+| descriptor                        | crop             | logo             | caption          | mirror           |
+|-----------------------------------|------------------|------------------|------------------|------------------|
+| mean CLIP vector (the sample one) | 0.93, 0.95, 0.79 | 1, 0.82, 0.47    | 1, 0.88, 0.57    | 1, 1, 1          |
+| PDQ's form: signs of 256 DCT      | 0.20, 0, 0.03    | 0.90, 0.90, 0.90 | 0.97, 0.93, 0.80 | 1, 0.95, 0.28    |
+| DCT of the whole picture          | 0.70, 0.30, 0.03 | 0.95, 0.93, 0.85 | 0.95, 0.97, 0.15 | 1, 0.95, 0.62    |
+| with windows, at MATCH (0.7%)     | 0.72, 0.74, 0.29 | 1, 1, 1          | 0.98, 1, 0.46    | 1, 1, 0.72       |
+| that, or CLIP from 0.85 (0.7%)    | 1, 0.93, 0.60    | 1, 1, 1          | 1, 1, 0.57       | 1, 1, 0.98       |
+
+So candidates are the pairs of either. Re-encodes, scales, letterboxes, trims and speeds are found by all (0.90 to 1), a
+strong change of colour by the pixels (1) and not by CLIP (0.49). The first three rows are of 1,194 of these clips.
 """
 
 import numpy as np
@@ -18,6 +32,7 @@ _SIDE = 8
 DESCRIPTOR_DIM = _SIDE * _SIDE
 MATCH = 0.75
 VOTES = 1
+"""Least cosine of a question with a descriptor, and least questions that reach it, of a candidate."""
 _EVERY_S = 2.0
 _WINDOW = 0.8
 _OFFSETS = (0.0, (1 - _WINDOW) / 2, 1 - _WINDOW)
