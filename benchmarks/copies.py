@@ -2,14 +2,15 @@
 
 Every original of benchmarks.copies_footage is copied by ten transformations at three strengths, and all are cut into
 clips by the real analysis. A pair of a copy's clip and an original's is right where they share at least half of the
-shorter one, and wrong where they share nothing: other videos, and the hard ones, other clips of the same video and
-other actions before one background. Recall is of the right pairs, those that were no candidates among them; precision
-is of what is found among the pairs of that transformation. The worlds' seeds set no threshold.
+shorter one and a second, and wrong where they share nothing: other videos, and the hard ones, other clips of the same
+video and other actions before one background. Recall is of the right pairs, those that were no candidates among them;
+precision is of what is found among the pairs of that transformation. The worlds' seeds set no threshold.
 
 Against it, on the same pairs and at the threshold that serves each best, the lowest with a precision of 0.99: the
 cosine of the clips' mean CLIP vectors, and the SemDeDup rule, the same cosine within cells of k-means.
 
-The value is the worst of recall and precision over their targets, so 1 is just met.
+The value is the worst of each targeted transformation's recall, weak and medium, and of the precision over all of them,
+each over its target, so 1 is just met.
 """
 
 import tempfile
@@ -25,14 +26,15 @@ import numpy as np
 from benchmarks.claim import Result, main
 from benchmarks.copies_footage import (
     LEAST_COMMON,
+    LEAST_COMMON_S,
     STRENGTHS,
     TRANSFORMS,
     Clip,
     clips,
-    common,
     copies,
     drawn_originals,
     real_originals,
+    shared,
 )
 from curate.dedupe.align import MOTION, Alignment, align
 from curate.dedupe.descriptor import MATCH, descriptors, questions
@@ -88,9 +90,9 @@ def measure(quick: bool) -> Result:
     asked = [pair for pair in pairs if pair.transform in RECALL and pair.strength in _AT]
     for least in _CURVE:
         rows.append(_row("targeted", f"motion >= {least:g}", asked, {**ways, "": partial(_found_at, least)}, None))
-    worst = min(
-        min(row["recall"] / row["target"], row["precision"] / PRECISION) for row in rows if row["target"] is not None
-    )
+    recalls = [_recall([pair for pair in asked if pair.transform == name], ways[""]) / RECALL[name] for name in RECALL]
+    hits = [pair.right for pair in asked if ways[""](pair)]
+    worst = min(*recalls, sum(hits) / max(len(hits), 1) / PRECISION)
     candidates = sum(pair.candidate for pair in pairs if not pair.right) / max(sum(not pair.right for pair in pairs), 1)
     notes = (
         f"{len(shown)} clips, {len(made) - len(shown)} blank ones left out; {sum(p.right for p in pairs)} right and"
@@ -101,10 +103,10 @@ def measure(quick: bool) -> Result:
 
 
 def _clips(directory: Path, quick: bool) -> list[Clip]:
-    originals = [*real_originals(directory, 6.0 if quick else _LENGTH_S)][: 2 if quick else None]
+    originals = [*real_originals(directory, 6.0 if quick else _LENGTH_S)][: 3 if quick else None]
     for seed in _SEEDS[: 1 if quick else None]:
         (directory / str(seed)).mkdir()
-        originals += drawn_originals(directory / str(seed), seed, 1 if quick else _DRAWN)
+        originals += drawn_originals(directory / str(seed), seed, 2 if quick else _DRAWN)
     made = []
     for at, original in enumerate(originals):
         made += clips(original, str(original))
@@ -122,8 +124,9 @@ def _pairs(made: Sequence[Clip]) -> list[Pair]:
     pairs = []
     for at, clip in enumerate(made):
         for column, to in enumerate(originals):
-            shared = common(clip, made[to])
-            if not clip.transform or 0 < shared < LEAST_COMMON:
+            both_s, share = shared(clip, made[to])
+            right = share >= LEAST_COMMON and both_s >= LEAST_COMMON_S
+            if not clip.transform or (both_s > 0 and not right):
                 continue
             candidate = bool(near[at, column] >= MATCH or cosines[at, column] >= Duplicates().near)
             found = align(made[to].fingerprint, clip.fingerprint) if candidate else None
@@ -131,7 +134,7 @@ def _pairs(made: Sequence[Clip]) -> list[Pair]:
                 Pair(
                     clip.transform,
                     clip.strength,
-                    shared > 0,
+                    right,
                     candidate,
                     float(cosines[at, column]),
                     bool(cells[at] == cells[to]),
@@ -154,6 +157,10 @@ def _cells(vectors: np.ndarray) -> np.ndarray:
     means = faiss.Kmeans(vectors.shape[1], max(len(vectors) // _PER_CELL, 2), niter=20, spherical=True, seed=0)
     means.train(vectors)
     return np.asarray(means.index.search(vectors, 1)[1][:, 0])
+
+
+def _recall(pairs: Sequence[Pair], says: Callable[[Pair], bool]) -> float:
+    return float(np.mean([says(pair) for pair in pairs if pair.right] or [False]))
 
 
 def _found_at(motion: float, pair: Pair) -> bool:

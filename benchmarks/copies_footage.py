@@ -36,8 +36,9 @@ TRANSFORMS: dict[str, tuple[float, float, float]] = {
     "speed": (1.1, 1.25, 1.33),  # every other copy is slower by it
     "mirror": (0.0, 0.05, 0.1),  # and cropped by this
 }
-LEAST_COMMON = 0.5
-"""Clips that share this much of the shorter one are copies of each other; less, but some, counts neither way."""
+LEAST_COMMON, LEAST_COMMON_S = 0.5, 1.0
+"""Clips that share this much of the shorter one, and so long, are copies of each other; less, but some, counts neither
+way: `curate.dedupe.align` links nothing by less than a second."""
 
 _REAL = (
     "bikes.mp4", "bunny-10s.mp4", "cartoon-ad.mp4", "hair-360p.mp4", "sintel-10s.mp4", "slideshow-fades.mp4",
@@ -82,13 +83,13 @@ class Clip:
         return self.offset_s + self.speed * self.start_s, self.offset_s + self.speed * self.end_s
 
 
-def common(one: Clip, other: Clip) -> float:
-    """How much of the shorter clip the other one shows, too; 0 for clips of two originals."""
+def shared(one: Clip, other: Clip) -> tuple[float, float]:
+    """What two clips both show, in seconds of the original, and as a share of the shorter one; 0 of two originals."""
     if one.original != other.original:
-        return 0.0
+        return 0.0, 0.0
     (start_s, end_s), (other_start_s, other_end_s) = one.span_s, other.span_s
-    shared_s = min(end_s, other_end_s) - max(start_s, other_start_s)
-    return max(shared_s, 0.0) / min(end_s - start_s, other_end_s - other_start_s)
+    both_s = max(min(end_s, other_end_s) - max(start_s, other_start_s), 0.0)
+    return both_s, both_s / min(end_s - start_s, other_end_s - other_start_s)
 
 
 def real_originals(directory: Path, length_s: float) -> Iterator[Path]:
