@@ -23,6 +23,11 @@ STILL = 0.004
 _MOVING = 4 * STILL
 """From which change per picture something moves."""
 _COVERED = 0.2
+_UNDER_COVER = 0.97
+"""What agreement must be outside of a logo or a caption: what it hides might have told the two apart."""
+_MOST_OVER_A_STILL = 0.05
+_APART = 0.8
+"""Mean square of the difference, that of a whole picture's contrast being 1, from which a cell shows something else."""
 _LEAST_LEFT = 0.6
 _SURROUNDINGS = 5
 _SOMETHING = 0.25
@@ -37,6 +42,7 @@ class Agreement:
     Attributes:
         appearance, motion, detail: see above; of the cells that are not left out.
         plain_appearance: of all cells.
+        apart: share of the inner cells in which the two show something else; 0 where that is taken for a cover.
         moving: whether anything moves, in either clip.
         shown: share of the pictures in which both clips show something, and not one flat colour.
     """
@@ -45,6 +51,7 @@ class Agreement:
     motion: float
     detail: float
     plain_appearance: float
+    apart: float
     moving: bool
     shown: float
 
@@ -61,14 +68,15 @@ def agree(ours: np.ndarray, theirs: np.ndarray) -> Agreement:
     moving = [change for change in changes if change.sum() >= _MOVING * len(a)]
     appearance, detail = _appearance(ours, theirs)
     motion, plain = _motion(a, b), appearance
+    apart = _apart(a, b)
     if min(appearance, motion, detail) < _CERTAIN:
         kept = _uncovered(a, b)
-        appearance, detail = (
-            max(pair) for pair in zip((appearance, detail), _appearance(ours, theirs, kept), strict=True)
-        )
-        if any(change[kept].sum() >= _LEAST_LEFT * change.sum() for change in moving):
-            motion = max(motion, _motion(unit(ours[:, kept]), unit(theirs[:, kept])))
-    return Agreement(appearance, motion, detail, plain, bool(moving), shown)
+        left = (*_appearance(ours, theirs, kept), _motion(unit(ours[:, kept]), unit(theirs[:, kept])))
+        stays = all(change[kept].sum() >= _LEAST_LEFT * change.sum() for change in moving)
+        covered = min(left) >= _UNDER_COVER and stays and (moving or apart <= _MOST_OVER_A_STILL)
+        if covered:
+            (appearance, detail, motion), apart = left, 0.0
+    return Agreement(appearance, motion, detail, plain, apart, bool(moving), shown)
 
 
 def unit(pictures: np.ndarray, least: float = _LEAST_CONTRAST) -> np.ndarray:
@@ -113,6 +121,12 @@ def _uncovered(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The numbers of the cells that agree best."""
     differs = ((a - b) ** 2).sum(axis=0)
     return np.sort(np.argsort(differs, kind="stable")[: len(differs) - int(_COVERED * len(differs))])
+
+
+def _apart(a: np.ndarray, b: np.ndarray) -> float:
+    """Share of the cells, but for the outermost, where remains of bars are, that show something else."""
+    differs = ((a - b) ** 2).mean(axis=0).reshape(SIDE, SIDE)[1:-1, 1:-1] * SIDE * SIDE
+    return float((differs >= _APART).mean())
 
 
 def _detail(pictures: np.ndarray) -> np.ndarray:
