@@ -7,8 +7,9 @@
 - `detail`: the pictures less their surroundings. A background that fills the picture, as a gradient does, no longer
   speaks for the small things before it.
 
-A logo or a caption covers a part of the picture. So the worst fifth of the cells may be left out; of `motion` only
-where most of what moves lies outside of it, for a moving thing is small, and two actions in one room differ in no more.
+A logo or a caption covers a part of the picture. So up to a fifth of the cells is left out where nearly all agrees
+outside of them and most of what moves lies there: a moving thing is small, and two actions in one room differ in no
+more than it. Where that does not hold, `apart` says how much of the picture shows something else.
 """
 
 from dataclasses import dataclass
@@ -26,8 +27,11 @@ _COVERED = 0.2
 _UNDER_COVER = 0.97
 """What agreement must be outside of a logo or a caption: what it hides might have told the two apart."""
 _MOST_OVER_A_STILL = 0.05
+"""Share of the inner cells that a cover may hide where nothing moves."""
 _APART = 0.8
 """Mean square of the difference, that of a whole picture's contrast being 1, from which a cell shows something else."""
+_COVERING = 0.3
+"""The same from which a cell may be covered."""
 _LEAST_LEFT = 0.6
 _SURROUNDINGS = 5
 _SOMETHING = 0.25
@@ -70,7 +74,7 @@ def agree(ours: np.ndarray, theirs: np.ndarray) -> Agreement:
     motion, plain = _motion(a, b), appearance
     apart = _apart(a, b)
     if min(appearance, motion, detail) < _CERTAIN:
-        kept = _uncovered(a, b)
+        kept = _uncovered(ours, theirs)
         left = (*_appearance(ours, theirs, kept), _motion(unit(ours[:, kept]), unit(theirs[:, kept])))
         stays = all(change[kept].sum() >= _LEAST_LEFT * change.sum() for change in moving)
         covered = min(left) >= _UNDER_COVER and stays and (moving or apart <= _MOST_OVER_A_STILL)
@@ -105,7 +109,7 @@ def quick_agreement(a: np.ndarray, b: np.ndarray) -> float:
 
 def _appearance(ours: np.ndarray, theirs: np.ndarray, cells: np.ndarray | slice = slice(None)) -> tuple[float, float]:
     """Appearance and detail of some cells."""
-    fine_a, fine_b = (unit(_detail(pictures)[:, cells], _LEAST_DETAIL) for pictures in (ours, theirs))
+    fine_a, fine_b = (unit(_detail(pictures, cells), _LEAST_DETAIL) for pictures in (ours, theirs))
     return _whole(unit(ours[:, cells]), unit(theirs[:, cells])), _whole(fine_a, fine_b)
 
 
@@ -117,10 +121,20 @@ def _whole(a: np.ndarray, b: np.ndarray) -> float:
     return float(agreement((a * b).sum(), (a**2).sum() + (b**2).sum(), len(a)))
 
 
-def _uncovered(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The numbers of the cells that agree best."""
-    differs = ((a - b) ** 2).sum(axis=0)
-    return np.sort(np.argsort(differs, kind="stable")[: len(differs) - int(_COVERED * len(differs))])
+def _uncovered(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """The numbers of the cells that no cover lies over: all but those that differ, seen beside the cells that agree
+    best, since a bright logo shifts the contrast of all."""
+    differs = ((unit(ours) - unit(theirs)) ** 2).sum(axis=0)
+    best = np.argsort(differs, kind="stable")[: round((1 - _COVERED) * len(differs))]
+    a, b = (_beside(pictures, best) for pictures in (ours, theirs))
+    differs = ((a - b) ** 2).mean(axis=0)
+    return np.flatnonzero((differs < _COVERING) | (differs <= np.quantile(differs, 1 - _COVERED)))
+
+
+def _beside(pictures: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """Pictures of which some cells have zero mean and a mean square of 1."""
+    mean = pictures[:, cells].mean(axis=1, keepdims=True)
+    return np.asarray((pictures - mean) / np.maximum(pictures[:, cells].std(axis=1, keepdims=True), _LEAST_CONTRAST))
 
 
 def _apart(a: np.ndarray, b: np.ndarray) -> float:
@@ -129,8 +143,12 @@ def _apart(a: np.ndarray, b: np.ndarray) -> float:
     return float((differs >= _APART).mean())
 
 
-def _detail(pictures: np.ndarray) -> np.ndarray:
-    """Each cell less the mean of its surroundings."""
-    square = pictures.reshape(-1, SIDE, SIDE)
-    around = uniform_filter(square, size=(0, _SURROUNDINGS, _SURROUNDINGS), mode="nearest")
-    return np.asarray((square - around).reshape(pictures.shape))
+def _detail(pictures: np.ndarray, cells: np.ndarray | slice) -> np.ndarray:
+    """Each of some cells less the mean of those of them that surround it."""
+    shown = np.zeros(SIDE * SIDE, np.float32)
+    shown[cells] = 1
+    size = (0, _SURROUNDINGS, _SURROUNDINGS)
+    total = uniform_filter((pictures * shown).reshape(-1, SIDE, SIDE), size=size, mode="nearest")
+    count = uniform_filter(shown.reshape(1, SIDE, SIDE), size=size, mode="nearest")
+    around = (total / np.maximum(count, 1e-6)).reshape(pictures.shape)
+    return np.asarray((pictures - around)[:, cells])

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from curate import views
 from curate.catalog import Catalog
 
@@ -135,14 +137,15 @@ def _shared(one: tuple[float, float], other: tuple[float, float]) -> float:
 def copy_agreement(
     catalog: Catalog, truth: dict[str, Any], transforms: tuple[str, ...] = SAME_CONTENT
 ) -> CopyAgreement:
-    """Duplicate edges against the copies the world made.
+    """Exact and copy edges against the copies the world made.
 
     Recall: of the clips of copies by `transforms` with a clip of the original over the same footage (overlap at least
     0.8 of the longer), how many have an edge to it. Precision: of all edges, how many join clips that show the same
     footage in part.
     """
     spans = _root_spans(catalog, truth)
-    edges = {frozenset(pair) for pair in catalog.read("duplicates")["clip_id", "other_id"].iter_rows()}
+    linked_pairs = catalog.scan("duplicates").filter(pl.col("kind") != "semantic").select("clip_id", "other_id")
+    edges = {frozenset(pair) for pair in linked_pairs.collect().iter_rows()}
     found = missed = 0
     originals = [span for span in spans.values() if span["transform"] is None]
     for copy in spans.values():
