@@ -4,7 +4,8 @@ Candidates are pairs of equal content, pairs with a picture in common by its des
 are near: each of the last two finds copies that the other misses (`benchmarks/copies.py`).
 
 A pair is found from either side alone (see `curate.dedupe.descriptor`), so clips that come later make the same pairs as
-clips that come at once, as long as no clip has more than `limit` neighbours; how many do is counted.
+clips that come at once, as long as no clip has more than `limit` neighbours; how many do is counted. The limit bounds
+what a run compares: in footage of few scenes, a share of all pairs have a picture nearly in common.
 """
 
 from collections.abc import Iterator
@@ -41,7 +42,7 @@ class Candidates:
 
     Attributes:
         pairs: clip_id, other_id, and `semantic`: whether their clip vectors are near.
-        capped: new clips with more neighbours than the limit.
+        capped: new clips that have more neighbours than the limit.
     """
 
     pairs: pl.DataFrame
@@ -69,7 +70,7 @@ def candidates(
         contents: clip_id and `content` of every clip.
         near: least cosine of clip vectors.
         semantic: cosine of clip vectors from which a pair may be two takes.
-        limit: most neighbours of each vector that is asked about.
+        limit: most neighbours of each new clip, the nearest, by pictures and by clip vectors each.
         run: runs the searches.
     """
     found, capped = [_equal(new, contents)], set[str]()
@@ -78,22 +79,27 @@ def candidates(
         for first in range(0, len(numbers), _CLIPS_AT_ONCE):
             asked = numbers[first : first + _CLIPS_AT_ONCE]
             queries, owner = _questions(standing, asked) if standing is frames else standing.index.vectors(asked)
-            matches = standing.index.above(queries, least, limit=limit, run=run)
-            clip = owner[matches.query]
-            per_row = np.bincount(matches.query, minlength=len(queries))
-            capped |= set(standing.clip_ids(asked[np.unique(owner[per_row >= limit])]))
-            pairs = pl.DataFrame(
-                {
-                    "clip_id": standing.clip_ids(asked[clip]),
-                    "other_id": standing.clip_ids(matches.number),
-                    "semantic": (matches.score >= semantic) & (standing is means),
-                },
-                schema={**_PAIR, "semantic": pl.Boolean},
+            matches = standing.index.above(queries, least, limit=limit + 1, run=run)  # each finds itself, too
+            ranked = _ranked(asked, owner[matches.query], matches.number, matches.score)
+            capped |= set(standing.clip_ids(ranked.filter(pl.col("place") >= limit)["asked"].unique().to_numpy()))
+            nearest = ranked.filter(pl.col("place") < limit)
+            pairs = nearest.select(
+                clip_id=standing.clip_ids(nearest["asked"].to_numpy()),
+                other_id=standing.clip_ids(nearest["number"].to_numpy()),
+                semantic=(pl.col("score") >= semantic) & pl.lit(standing is means),
             )
-            found.append(_ordered(pairs).unique())
+            found.append(_ordered(pairs))
             progress("candidates", min(first + _CLIPS_AT_ONCE, len(numbers)), len(numbers))
     pairs = pl.concat(found).group_by("clip_id", "other_id").agg(pl.col("semantic").any())
     return Candidates(pairs.sort("clip_id", "other_id"), len(capped))
+
+
+def _ranked(asked: np.ndarray, clip: np.ndarray, number: np.ndarray, score: np.ndarray) -> pl.DataFrame:
+    """The others that each item asked about is near to: `asked`, `number`, the best `score`, and its `place` from 0."""
+    found = pl.DataFrame({"asked": asked[clip], "number": number, "score": score})
+    best = found.filter(pl.col("asked") != pl.col("number")).group_by("asked", "number").agg(pl.col("score").max())
+    place = pl.int_range(pl.len()).over("asked")
+    return best.sort("asked", -pl.col("score"), "number").with_columns(place=place)
 
 
 def contents(catalog: Catalog, clips: pl.DataFrame) -> pl.DataFrame:

@@ -44,7 +44,7 @@ class DedupeSummary:
 
     Attributes:
         exact, copy, semantic: edges by kind.
-        capped: new clips that reached `duplicates.neighbours`: further neighbours of theirs were not compared.
+        capped: new clips with more than `duplicates.neighbours`, of which only the nearest were compared.
         largest_group: videos in the largest leakage group: a split cannot part them.
         failed: clips without a fingerprint; they are kept, and tried again at the next run.
         recall: neighbours the indexes find, of those that brute force finds for a sample; None where nothing is new.

@@ -60,7 +60,7 @@ class Duplicates(Spec):
     drop: tuple[Literal["exact", "copy", "semantic"], ...] = Field(
         default=("exact", "copy"), description="Kinds of duplicates of which one clip is kept; all of them bind splits."
     )
-    neighbours: int = Field(default=256, gt=0, description="Most clips that one vector of a clip brings to comparison.")
+    neighbours: int = Field(default=256, gt=0, description="Most clips that a new one is compared with, the nearest.")
     recall: float = Field(
         default=0.95, ge=0, le=1, description="A run whose index finds a smaller share of what brute force finds fails."
     )

@@ -235,6 +235,19 @@ def test_kinds_that_are_not_dropped_are_linked_all_the_same(deduplicated: Dedupl
     assert state(workspace.catalog)["groups"] == state(deduplicated.catalog)["groups"]
 
 
+def test_a_clip_with_many_neighbours_is_compared_with_the_nearest_and_counted(
+    deduplicated: Deduplicated, tmp_path: Path
+) -> None:
+    workspace = again(deduplicated, tmp_path)
+    config = workspace.configs / "analysis.yaml"
+    config.write_text(config.read_text().replace("duplicates: {", "duplicates: {neighbours: 1, "))
+    add(workspace, deduplicated, deduplicated.catalog.read("videos")["video_id"].to_list())
+    summary = find_duplicates(workspace)
+    assert 0 < summary.capped <= summary.clips
+    assert summary.compared < deduplicated.summary.compared
+    assert summary.exact == deduplicated.summary.exact
+
+
 def test_an_index_below_the_recall_asked_for_fails_the_run_and_nothing_is_written(
     deduplicated: Deduplicated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,6 @@ import torch
 
 from curate.analyze.embed import load_embedder
 from curate.specs.analysis import Embedding
-from curate.vectors import unit
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 
@@ -39,12 +38,3 @@ def test_the_service_runs_on_the_device_and_gives_the_same_vectors() -> None:
     with service(CUDA) as there:
         found = there.images(pictures(8))
     assert (found * load_embedder(CUDA).images(pictures(8))).sum(axis=1).min() > 0.999
-
-
-def test_neighbours_agree_with_brute_force() -> None:
-    from curate.dedupe import index
-
-    vectors = unit(np.random.default_rng(0).normal(size=(2000, 64)).astype(np.float32))
-    ids, _ = index.neighbours(vectors, k=5)
-    expected = np.argsort(-(vectors @ vectors.T), axis=1)[:, :5]
-    assert (ids == expected).mean() > 0.99
