@@ -45,7 +45,7 @@ def test_pairs_are_shown_side_by_side_the_least_sure_first(
     page = browser.new_page()
     page.goto(write_links(workspace, tmp_path / "links.html").as_uri())
     assert "broken" not in page.title()
-    assert page.locator("h2").all_inner_texts() == ["exact: 0 pairs", "copy: 3 pairs", "semantic: 0 pairs"]
+    assert page.locator("h2").all_inner_texts() == ["semantic: 0 pairs", "copy: 3 pairs", "exact: 0 pairs"]
     pairs = page.locator(".pair")
     assert [text.split()[0] for text in pairs.locator("> p").all_inner_texts()] == ["0.970", "0.980", "0.990"]
     last = pairs.last.inner_text()
