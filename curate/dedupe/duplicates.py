@@ -35,6 +35,8 @@ VERSION = 4
 _RECALL_SAMPLE = 256
 _WORTH_PROCESSES = 4
 """Batches of pairs from which on processes are started for them."""
+_EDGE_KEY = pl.concat_str("key", "other_key", separator="-").alias("work_key")
+"""The work that made an edge: that of both its clips."""
 _NO_FINGERPRINT = "has no fingerprint: run `curate collect`"
 
 
@@ -143,17 +145,12 @@ def _clips(catalog: Catalog, spec: Duplicates) -> pl.DataFrame:
     )
 
 
-def _edge_key(clip_key: str = "key", other_key: str = "other_key") -> pl.Expr:
-    """The work that made an edge: that of both its clips."""
-    return pl.concat_str(clip_key, other_key, separator="-").alias("work_key")
-
-
 def _standing_edges(catalog: Catalog, clips: pl.DataFrame) -> pl.DataFrame:
     """Edges between current clips that were found under these parameters."""
     keys = clips.lazy().select("clip_id", "key")
     others = keys.rename({"clip_id": "other_id", "key": "other_key"})
     edges = catalog.scan("duplicates").drop("run_id", "written_at")
-    known = edges.join(keys, on="clip_id").join(others, on="other_id").filter(pl.col("work_key") == _edge_key())
+    known = edges.join(keys, on="clip_id").join(others, on="other_id").filter(pl.col("work_key") == _EDGE_KEY)
     return known.drop("work_key", "key", "other_key").sort("clip_id", "other_id").collect()
 
 
@@ -207,7 +204,7 @@ def _write_edges(catalog: Catalog, edges: pl.DataFrame, clips: pl.DataFrame, run
     joined = edges.join(ends, on="clip_id").join(others, on="other_id")
     known = catalog.scan("groups").select("video_id", "group_id").collect()
     catalog.write("groups", join_groups(known, joined.select("video_id", "other_video")), run_id=run_id)
-    catalog.write("duplicates", joined.select(*edges.columns, _edge_key()), run_id=run_id)
+    catalog.write("duplicates", joined.select(*edges.columns, _EDGE_KEY), run_id=run_id)
 
 
 def _select_keepers(catalog: Catalog, clips: pl.DataFrame, edges: pl.DataFrame, spec: Duplicates) -> pl.DataFrame:

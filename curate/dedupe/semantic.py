@@ -10,7 +10,9 @@ three times:
 
 Measured with the sample CLIP on drawn scenes (`benchmarks/semantic.py`), where a retake has the same room, thing and
 action at another moment and a hand's breadth aside. The area under the ROC curve of retakes against other actions of
-the same thing in the same room is 0.94 for clip vectors, 0.99 for `agreement` and 0.96 for `motion_agreement`.
+the same thing in the same room is 0.94 for clip vectors, 0.99 for `agreement` and 0.96 for `motion_agreement`. At a
+threshold of 0.9 all three together link 76% of retakes and 2 of 4,536 pairs with another action or colour; clip vectors
+that find as many retakes link 5% of those.
 """
 
 import numpy as np
