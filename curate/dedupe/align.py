@@ -52,12 +52,13 @@ bent at will, something like them is found in the end."""
 LEAST_OF_A_PART = _NEARLY_ALL
 PART = 0.4
 """Share of the longer clip below which an alignment that takes liberties matches a part alone."""
-MOST, OF_SOME = 0.8, 0.95
-"""Least motion where less than most of a clip is in the overlap: of two movements some moments are always alike."""
+MOST, OF_SOME, LIKELY = 0.8, 0.95, 0.965
+"""Least motion where less than most of a clip is in the overlap, unless it looks as like as LIKELY: of two movements
+some moments are always alike."""
 _PART_OF_PICTURE = 0.85
 SHOWN = 0.5
 """Least share of the overlap in which both clips show something: that two clips are blank links no videos."""
-APART = 0.025
+APART = 0.03
 """Most of the picture in which the two may show something else: two things before one background differ in no more."""
 UNTOLD = 0.985
 """Appearance, with nothing left out, from which a still stretch of a longer clip is the same as another one, or a still
@@ -122,7 +123,7 @@ class Alignment:
         least = LEAST_OF_A_PART if self.liberties and share < PART else LEAST[self.liberties]
         alike = seen.appearance >= least.appearance and seen.detail >= least.detail
         alike = alike and seen.plain_appearance >= least.plain_appearance
-        doubtful = seen.moving and share < MOST and seen.plain_appearance < UNTOLD
+        doubtful = seen.moving and share < MOST and seen.plain_appearance < LIKELY
         least_motion = max(least.motion, OF_SOME) if doubtful else least.motion
         moves_alike = seen.motion >= (motion if least_motion == MOTION else max(motion, least_motion))
         return alike and moves_alike and self._told and seen.shown >= SHOWN and seen.apart <= APART
@@ -138,8 +139,9 @@ class Alignment:
 
     @property
     def liberties(self) -> int:
-        """How many ways the two are bent to fit each other."""
-        return int(abs(self.speed - 1) > _SAME_SPEED) + int(self.mirrored) + int(self.place.area < _PART_OF_PICTURE)
+        """How many ways the two are bent to fit each other; where nothing moves, any speed fits and bends nothing."""
+        other_speed = self.agreement.moving and abs(self.speed - 1) > _SAME_SPEED
+        return int(other_speed) + int(self.mirrored) + int(self.place.area < _PART_OF_PICTURE)
 
     @property
     def preference(self) -> float:
