@@ -24,7 +24,8 @@ def write_links(workspace: Workspace, path: Path, *, limit: int = 50) -> Path:
     clips = views.clips(catalog).select("clip_id", "path", "start_s", "end_s", "width", "height").collect()
     edges = catalog.read("duplicates").join(clips, on="clip_id", how="semi")
     edges = edges.join(clips.rename({"clip_id": "other_id"}), on="other_id", how="semi")
-    weakest = {kind: edges.filter(pl.col("kind") == kind).sort("score", "clip_id", "other_id") for kind in STRENGTH[::-1]}
+    edges = edges.sort("score", "clip_id", "other_id")
+    weakest = {kind: edges.filter(pl.col("kind") == kind) for kind in reversed(STRENGTH)}
     shown = pl.concat([rows.head(limit) for rows in weakest.values()])
     ids = pl.concat([shown["clip_id"], shown["other_id"]]).unique().alias("clip_id").to_frame()
     kept = views.kept_clips(catalog).select("clip_id", kept=pl.lit(True)).collect()
