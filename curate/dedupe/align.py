@@ -241,7 +241,7 @@ def _likest(a: _Film, b: _Film) -> list[tuple[bool, list[tuple[int, int]]]]:
 
 
 def _some(pictures: np.ndarray) -> np.ndarray:
-    """Numbers of the pictures that are compared first: of those that show something, one each second."""
+    """Numbers of the pictures that are compared first: of those that show something, two each second."""
     showing = np.flatnonzero(pictures.std(axis=(1, 2)) >= LEAST_CONTRAST)
     count = min(max(round(len(showing) / PICTURES_PER_S * _DESCRIBED_PER_S), 2), len(showing))
     return showing[((np.arange(count) + 0.5) * len(showing) / max(count, 1)).astype(int)]

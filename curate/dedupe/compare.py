@@ -145,13 +145,14 @@ class _Batches(Sequence[Batch]):
             raise IndexError(at)
         clips, near = _ends(pairs), _ends(pairs.filter("semantic"))
         spans = self.clips.join(clips.to_frame(), on="clip_id", how="semi").select("clip_id", "start_s", "end_s")
-        frames = Frames.of_blobs(list(_blobs(self.moments, near).values()), self.moments.dim)
+        moments = _blobs(self.moments, near)
+        frames = Frames.of_blobs(list(moments.values()), self.moments.dim)
         vectors = np.split(frames.vectors.astype(np.float32), frames.first[1:]) if len(near) else []
         return Batch(
             pairs.select("clip_id", "other_id", "semantic").rows(),
             {clip_id: (start_s, end_s) for clip_id, start_s, end_s in spans.iter_rows()},
             _blobs(self.fingerprints, clips),
-            dict(zip(_blobs(self.moments, near), vectors, strict=True)),
+            dict(zip(moments, vectors, strict=True)),
             self.semantic,
         )
 

@@ -31,8 +31,7 @@ VERSION = "1"
 _SIDE = 8
 DESCRIPTOR_DIM = _SIDE * _SIDE
 MATCH = 0.75
-VOTES = 1
-"""Least cosine of a question with a descriptor, and least questions that reach it, of a candidate."""
+"""Least cosine of one question with one descriptor that makes a candidate."""
 _EVERY_S = 2.0
 _WINDOW = 0.8
 _OFFSETS = (0.0, (1 - _WINDOW) / 2, 1 - _WINDOW)

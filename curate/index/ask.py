@@ -182,8 +182,13 @@ def best(query: np.ndarray, item: np.ndarray, score: np.ndarray, keys: np.ndarra
     query, item, score = query[new], item[new], score[new]
     order = ranking(query, score, keys[item])
     query, item, score = query[order], item[order], score[order]
-    kept = np.arange(len(query)) - np.searchsorted(query, query) < limit
+    kept = place(query) < limit
     return query[kept], item[kept], score[kept]
+
+
+def place(query: np.ndarray) -> np.ndarray:
+    """For each row of answers its place among those of its query, from 0; `query` is sorted."""
+    return np.arange(len(query)) - np.searchsorted(query, query)
 
 
 def ranking(query: np.ndarray, score: np.ndarray, keys: np.ndarray) -> np.ndarray:

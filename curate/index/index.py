@@ -119,8 +119,7 @@ class Index:
         halves = cosine.halved(queries)
         asked = [ask.Above(part, halves, threshold, limit + 1) for part in self._parts]
         query, number, score = self._answers(run(ask.above, asked), limit + 1)
-        rank = np.arange(len(query)) - np.searchsorted(query, query)
-        listed = rank < limit
+        listed = ask.place(query) < limit
         return Matches(query[listed], number[listed], score[listed], int((~listed).sum()))
 
     def search(
@@ -145,8 +144,8 @@ class Index:
         query, number, score = self._answers(run(ask.nearest, asked), k)
         numbers = np.full((len(queries), k), -1, np.int64)
         scores = np.full((len(queries), k), -np.inf, np.float32)
-        rank = np.arange(len(query)) - np.searchsorted(query, query)
-        numbers[query, rank], scores[query, rank] = number, score
+        place = ask.place(query)
+        numbers[query, place], scores[query, place] = number, score
         return numbers, scores
 
     def vectors(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -221,7 +220,7 @@ class Index:
         query, number, score = (np.concatenate(column) for column in columns)
         order = ask.ranking(query, score, np.concatenate(keys))
         query, number, score = query[order], number[order], score[order]
-        kept = np.arange(len(query)) - np.searchsorted(query, query) < limit
+        kept = ask.place(query) < limit
         return query[kept], number[kept], score[kept]
 
     def _located(self, numbers: np.ndarray) -> Iterator[tuple[ask.Part, np.ndarray, np.ndarray]]:
