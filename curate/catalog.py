@@ -32,6 +32,12 @@ FOUND = pl.Struct({
 """A line of text with its box in shares of the picture, or a span of speech, or a sentence; in source seconds."""
 
 
+BIN = pl.Struct({
+    "low": pl.Float64, "high": pl.Float64, "clips": pl.Int64, "predicted": pl.Float64, "observed": pl.Float64,
+})  # fmt: skip
+"""Held-out labelled clips whose probability is from `low` to `high`: its mean, and the share that are positive."""
+
+
 @dataclass(frozen=True)
 class Table:
     """A table's columns and the columns that identify a row."""
@@ -207,11 +213,29 @@ TABLES: dict[str, Table] = {
             "spec_version": pl.String,
             "model_id": pl.String,
             "similarity": pl.Float32,
-            "probability": pl.Float32,
-            "calibration": pl.String,  # rank, platt
-            "eligible": pl.Boolean,  # fulfils the capability's `where`
+            "segmenter": pl.Float32,  # the trained segmenter's score of its best segment; null where none is trained
+            "probability": pl.Float32,  # or rank
+            "calibration": pl.String,  # rank, platt, isotonic
+            "matches": pl.Boolean,  # eligible, and probable, or similar enough where there is no probability
+            "eligible": pl.Boolean,  # fulfils the capability's `where`, and is of a source and licence it allows
             "best_start_s": pl.Float64,
             "best_end_s": pl.Float64,
+        },
+    ),
+    # How a capability's scores became probabilities, and how far those can be trusted: curate/targets/calibrate.py.
+    "calibrations": Table(
+        key=("capability",),
+        columns={
+            "capability": pl.String,
+            "spec_version": pl.String,
+            "calibration": pl.String,  # rank, platt, isotonic
+            "level": pl.Float64,  # similarity from which a clip matches, where there is no probability
+            "level_from": pl.String,  # spec, clips
+            "labels": pl.Int64,
+            "positives": pl.Int64,
+            "brier": pl.Float64,  # of held-out labels; and what saying the base rate of every clip would give
+            "brier_base_rate": pl.Float64,
+            "reliability": pl.List(BIN),
         },
     ),
     # Append-only: a re-annotation is a new version, never an overwrite.
@@ -229,6 +253,17 @@ TABLES: dict[str, Table] = {
             "lead_time_s": pl.Float64,
             "updated_at": pl.Datetime("us", "UTC"),
             "deleted": pl.Boolean,
+        },
+    ),
+    # Which clips were sent to annotators, and why: what an estimate must know of how its labels were chosen.
+    "orders": Table(
+        key=("capability", "clip_id"),
+        columns={
+            "capability": pl.String,
+            "clip_id": pl.String,
+            "decision_id": pl.String,
+            "reason": pl.String,  # why it was chosen: curate/targets/choose.py
+            "inclusion": pl.Float64,  # audit: the share of all that could be labelled that was drawn; else null
         },
     ),
     "splits": Table(
@@ -269,16 +304,19 @@ TABLES: dict[str, Table] = {
             "seconds": pl.Float64,
         },
     ),
+    # A row for each step of a decision, newest in force; `history` has who proposed and who approved.
     "decisions": Table(
         key=("decision_id",),
         columns={
             "decision_id": pl.String,
-            "kind": pl.String,  # label-order, release
-            "subject": pl.String,
-            "status": pl.String,  # proposed, approved, rejected
+            "kind": pl.String,  # collection, label-order, release
+            "subject": pl.String,  # a capability, or a mix
+            "status": pl.String,  # proposed, approved, rejected, done
             "who": pl.String,
             "why": pl.String,
-            "evidence": pl.String,  # JSON
+            "plan": pl.String,  # JSON: what is carried out, exactly
+            "evidence": pl.String,  # JSON: what speaks for it; once done, what came of it
+            "cost": pl.String,  # JSON: quantities with their unit in the name
         },
     ),
 }

@@ -45,7 +45,7 @@ def test_a_good_capability_reads(tmp_path: Path) -> None:
 def test_an_unknown_key_is_named_with_its_line_and_the_allowed_ones(tmp_path: Path) -> None:
     line = problem(tmp_path, CAPABILITY.replace("target: {clips: 20}", "target: {clips: 20, per_slize: 3}"))
     assert line.startswith("bounce.yaml:12: unknown key 'target.per_slize'")
-    assert "clips, negatives, per_slice" in line
+    assert "clips, floors, hours, negatives, per_slice" in line
 
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
@@ -64,6 +64,21 @@ def test_broken_yaml_names_its_line(tmp_path: Path) -> None:
 
 def test_a_slice_by_an_unknown_field_is_refused(tmp_path: Path) -> None:
     assert "slices by 'size'" in problem(tmp_path, CAPABILITY + "slices: {by: [size]}\n")
+
+
+def test_a_floor_of_what_is_not_a_slice_is_refused(tmp_path: Path) -> None:
+    def with_floor(of: str) -> str:
+        sliced = f"slices: {{by: [color]}}\ntarget: {{clips: 20, floors: {{{of}: 3}}}}"
+        return CAPABILITY.replace("target: {clips: 20}", sliced)
+
+    assert problem(tmp_path, with_floor("size=big")).startswith("bounce.yaml:13: target is")
+    (tmp_path / "bounce.yaml").write_text(with_floor("color=red"))
+    assert read_specs(tmp_path, Capability)["bounce"].target.floors == {"color=red": 3}
+
+
+def test_a_target_is_in_clips_or_in_hours(tmp_path: Path) -> None:
+    for both in ("{clips: 20, hours: 2}", "{negatives: 0.5}"):
+        assert "either `clips` or `hours`" in problem(tmp_path, CAPABILITY.replace("{clips: 20}", both))
 
 
 def test_shares_above_one_and_splits_off_one_are_refused(tmp_path: Path) -> None:

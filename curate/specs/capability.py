@@ -3,9 +3,12 @@
 from typing import Literal
 
 from pydantic import Field as field
-from pydantic import field_validator, model_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
 from curate.specs.read import Spec
+
+CLIP_SLICES = {"source", "licence"}
+"""Columns of a clip that supply may be sliced by, beside the segment's fields."""
 
 
 class Field(Spec):
@@ -38,8 +41,20 @@ class Match(Spec):
 
     text: list[str] = field(default=[], description="Texts that describe a frame showing it.")
     not_text: list[str] = field(default=[], description="Texts that describe what it is mistaken for.")
-    like: list[str] = field(default=[], description="Exemplar clips, by id.")
+    like: list[str] = field(
+        default=[],
+        description="Exemplars: clip ids, images, videos; NAME@12.5-15 is a span. Files are found from the workspace.",
+    )
     where: str | None = field(default=None, description="SQL condition over clip signals and metadata.")
+    level: float | None = field(
+        default=None,
+        ge=-2,
+        le=2,
+        description="Similarity from which a clip counts as a match until labels calibrate it; found from the clips "
+        "where not given. `curate capability check` shows what lies around it.",
+    )
+    sources: list[str] | None = field(default=None, description="Where candidates may come from; all if not given.")
+    licences: list[str] | None = field(default=None, description="Licences they may have; all if not given.")
 
     @model_validator(mode="after")
     def _something_to_match(self) -> "Match":
@@ -49,13 +64,30 @@ class Match(Spec):
 
 
 class Slices(Spec):
-    by: list[str] = field(default=[], description="Segment fields, or `source`: supply is counted in each.")
+    """What supply is counted in, each for itself."""
+
+    by: list[str] = field(default=[], description="Segment fields, `source` or `licence`: a slice for each value.")
+    where: dict[str, str] = field(
+        default={}, description="Slices with names of their own, each a SQL condition over the clip, as `match.where`."
+    )
 
 
 class Target(Spec):
-    clips: int = field(gt=0, description="Labelled clips that show it.")
+    """Either `clips` or `hours`: both count labelled clips that show it."""
+
+    clips: int | None = field(default=None, gt=0, description="Labelled clips that show it.")
+    hours: float | None = field(default=None, gt=0, description="In place of `clips`: their hours.")
     per_slice: int = field(default=0, ge=0, description="Floor for each slice, in clips.")
-    negatives: float = field(default=0.25, ge=0, description="Labelled clips without it, as a share of clips.")
+    floors: dict[str, int] = field(
+        default={}, description="Floors of single slices, in clips, over `per_slice`: `color=red: 40`."
+    )
+    negatives: float = field(default=0.25, ge=0, description="Labelled clips without it, as a share of those with it.")
+
+    @model_validator(mode="after")
+    def _one_amount(self) -> "Target":
+        if (self.clips is None) == (self.hours is None):
+            raise ValueError("give either `clips` or `hours`")
+        return self
 
 
 class Quality(Spec):
@@ -63,7 +95,9 @@ class Quality(Spec):
 
 
 class Evaluation(Spec):
-    metric: Literal["f1@0.5"] = "f1@0.5"
+    metric: Literal["f1@0.3", "f1@0.5", "f1@0.7", "f1@0.9"] = field(
+        default="f1@0.5", description="Segments matched one to one, at this overlap in time (tIoU)."
+    )
     floor: float = field(default=0.5, ge=0, le=1)
 
 
@@ -86,10 +120,20 @@ class Capability(Spec):
 
     @field_validator("slices")
     @classmethod
-    def _slices_exist(cls, slices: Slices, info: object) -> Slices:
-        segment = getattr(info, "data", {}).get("segment")
-        known = {f.name for f in segment.fields} | {"source"} if segment else set()
+    def _slices_exist(cls, slices: Slices, info: ValidationInfo) -> Slices:
+        segment = info.data.get("segment")
+        known = CLIP_SLICES | ({f.name for f in segment.fields} if segment else set())
         unknown = [name for name in slices.by if segment and name not in known]
         if unknown:
             raise ValueError(f"slices by {unknown[0]!r}: not a segment field; known are {', '.join(sorted(known))}")
         return slices
+
+    @field_validator("target")
+    @classmethod
+    def _floors_are_of_slices(cls, target: Target, info: ValidationInfo) -> Target:
+        slices = info.data.get("slices", Slices())
+        named = [*slices.by, *slices.where]
+        strange = [name for name in target.floors if name.partition("=")[0] not in named]
+        if strange:
+            raise ValueError(f"a floor for {strange[0]!r}: not a slice; slices are {', '.join(named) or 'not given'}")
+        return target
