@@ -10,6 +10,8 @@ import typer
 if TYPE_CHECKING:
     from curate.workspace import Workspace
 
+SOME_FAILED = 3
+"""Exit status of a run that finished while some items failed."""
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value instead of a table.")]
 Who = Annotated[str, typer.Option(help="Who decides; recorded with the decision.")]
 Why = Annotated[str, typer.Option(help="Why; recorded with the decision.")]
