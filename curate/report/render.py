@@ -1,6 +1,7 @@
 """What the pages have in common: one look (`base.html`), everything escaped, and pictures inside the page."""
 
 import base64
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,15 @@ from curate.media.thumbnail import nearest
 
 
 def render(template: str, **values: Any) -> str:
-    """The HTML of a template of this package. What it shows is escaped: file names and captions come from anywhere."""
+    """The HTML of a template of this package. What it shows is escaped: file names and captions come from anywhere.
+
+    Should anything slip through, it still does nothing: the page runs only the scripts of its own template, which bear
+    the page's `nonce`, and may load nothing but its own pictures and local footage.
+    """
     environment = Environment(
         loader=PackageLoader("curate.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    return environment.get_template(template).render(**values)
+    return environment.get_template(template).render(**values, nonce=secrets.token_hex(8))
 
 
 def encoded(jpeg: bytes) -> str:
