@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from curate.cli_collect import collect
+from curate.cli_decide import approve, decisions, proceed, reject, show_decisions
 from curate.cli_label import label
 from curate.cli_options import SOME_FAILED, Json, Revision, Who, Why, given_workspace, said, show_rows, user
 from curate.cli_search import search
@@ -133,6 +134,10 @@ def trace(
 
 
 app.command()(search)
+app.command()(decisions)
+app.command()(approve)
+app.command()(reject)
+app.command()(proceed)
 
 
 @app.command()
@@ -181,12 +186,19 @@ def mix_build(
     name: Annotated[str, typer.Argument(help="A mix of configs/mixes/.")],
     who: Who = "",
     why: Why = "curate mix build",
+    propose: Annotated[
+        bool, typer.Option("--propose", help="Publish nothing: propose the release, for somebody to approve.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Solve, split, pack and publish a new version of a mix, if anything changed."""
     from curate.console import bars, show
-    from curate.mixes.build import build
+    from curate.mixes.build import build, propose_release
 
+    if propose:
+        proposed = propose_release(given_workspace(), name, who=who or user(), why=why)
+        show_decisions([proposed] if proposed else [], as_json)
+        return
     with bars() as progress:
         published = build(given_workspace(), name, who=who or user(), why=why, progress=progress)
     if as_json:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from curate.cli_decide import show_decisions
 from curate.cli_options import Json, Who, Why, given_workspace, show_rows, user
 
 label = typer.Typer(help="Review clips in Label Studio.", no_args_is_help=True, rich_markup_mode=None)
@@ -47,15 +48,23 @@ def label_push(
         list[str] | None, typer.Argument(help="Capability ids; all with a gap if not given.")
     ] = None,
     budget: Annotated[int, typer.Option(min=1, help="Clips for each capability.")] = 40,
+    evaluation: Annotated[
+        bool, typer.Option("--evaluation", help="Choose among the frozen evaluation groups, to measure better.")
+    ] = False,
     who: Who = "",
     why: Why = "curate label push",
+    propose: Annotated[
+        bool, typer.Option("--propose", help="Send nothing: propose the order, for somebody to approve.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and why.")] = False,
     as_json: Json = False,
 ) -> None:
     """Choose the clips most worth a label and send them to Label Studio. Sending again adds nothing twice."""
     from curate.console import bars, show
+    from curate.decisions import APPROVED, PROPOSED
     from curate.targets.choose import choose
     from curate.targets.coverage import gaps as run_gaps
+    from curate.targets.order import order_labels
     from labeling.push import push
     from labeling.server import connect
 
@@ -63,17 +72,24 @@ def label_push(
     if not capabilities:
         found = run_gaps(workspace)
         capabilities = found.filter(found["gap_clips"] > 0)["capability"].to_list()
-    chosen = {name: choose(workspace, name, budget) for name in capabilities}
+    purpose = "evaluation" if evaluation else "train"
+    chosen = {name: choose(workspace, name, budget, purpose=purpose) for name in capabilities}
     if dry_run:
         plan = {name: clips.to_dicts() for name, clips in chosen.items()}
         show(plan if as_json else {name: f"{len(clips)} clips" for name, clips in plan.items()}, as_json=as_json)
         return
-    server = connect(workspace.state / "label-studio")
-    who = who or user()
+    server = None if propose else connect(workspace.state / "label-studio")
+    status = PROPOSED if propose else APPROVED
+    orders = [
+        order_labels(workspace, name, clips, who=who or user(), why=why, status=status)
+        for name, clips in chosen.items()
+        if len(clips)
+    ]
+    if server is None:
+        show_decisions(orders, as_json)
+        return
     with bars() as progress:
-        pushed = [
-            push(workspace, name, clips, server, who=who, why=why, progress=progress) for name, clips in chosen.items()
-        ]
+        pushed = [push(workspace, order, server, progress=progress) for order in orders]
     show_rows(pushed, as_json)
 
 

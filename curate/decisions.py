@@ -61,14 +61,22 @@ def propose(
     who: str,
     why: str,
     status: str = PROPOSED,
+    once: bool = False,
     run_id: str = "",
 ) -> Decision:
-    """Records a decision to be taken, or, with `status` approved or done, one that `who` took by ordering it.
+    """Records a decision to be taken, or, with `status` approved, one that `who` took by ordering it.
 
     The same plan gives the same decision while that is open (proposed or approved): it is returned as it is, or
     approved where it waited and `status` says so. Once it was rejected or done, the plan is a new decision.
+
+    Args:
+        once: a plan that is done stays done: the same one again is that decision.
+        run_id: of the row; a new one where not given.
     """
     past = [each for each in decisions(catalog, kind=kind, subject=subject) if each.plan == _plain(plan)]
+    settled = [each for each in past if once and each.status == DONE]
+    if settled:
+        return settled[-1]
     still_open = [each for each in past if each.status in (PROPOSED, APPROVED)]
     if still_open and (status == PROPOSED or still_open[-1].status == status):
         return still_open[-1]

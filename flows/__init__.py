@@ -8,7 +8,7 @@ from curate.errors import InputError
 from curate.workspace import Workspace
 from flows.settings import configure
 
-FLOWS = ("collect", "label", "build", "train")
+FLOWS = ("collect", "label", "build", "train", "proceed")
 
 
 def run_flow(workspace: Workspace, name: str, settings: dict[str, Any] | None = None) -> Any:

@@ -6,8 +6,10 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
+from curate.decisions import APPROVED, find
 from curate.targets.choose import choose
 from curate.targets.coverage import gaps
+from curate.targets.order import order_labels
 from curate.targets.score import score
 from curate.workspace import open_workspace
 from flows.settings import progress
@@ -27,12 +29,18 @@ def recalibrate(workspace: str) -> dict[str, Any]:
     return asdict(score(open_workspace(workspace), progress=progress.get()))
 
 
-@task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=10)
-def order_labels(workspace: str, capability: str, budget: int, who: str, why: str) -> dict[str, Any]:
+@task(cache_policy=NO_CACHE)
+def order(workspace: str, capability: str, budget: int, who: str, why: str) -> str:
     here = open_workspace(workspace)
     clips = choose(here, capability, budget)
+    return order_labels(here, capability, clips, who=who, why=why, status=APPROVED).decision_id
+
+
+@task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=10)
+def send(workspace: str, decision_id: str) -> dict[str, Any]:
+    here = open_workspace(workspace)
     server = connect(here.state / "label-studio")
-    return asdict(push(here, capability, clips, server, who=who, why=why, progress=progress.get()))
+    return asdict(push(here, find(here.catalog, decision_id), server, progress=progress.get()))
 
 
 @flow(name="label")
@@ -50,5 +58,5 @@ def label_flow(
     if capabilities is None:
         found = gaps(open_workspace(workspace))
         capabilities = found.filter(found["gap_clips"] > 0)["capability"].to_list()
-    pushed = [order_labels(workspace, name, budget, who, why) for name in capabilities]
+    pushed = [send(workspace, order(workspace, name, budget, who, why)) for name in capabilities]
     return {"pulled": pulled, "pushed": pushed}

@@ -16,11 +16,12 @@ import polars as pl
 from label_studio_sdk.client import LabelStudio
 
 from curate import views
+from curate.decisions import APPROVED, DONE, PROPOSED, Decision, finish
 from curate.engine import Failure
 from curate.errors import InputError
-from curate.identity import work_key
 from curate.progress import Progress, silent
 from curate.specs import Capability
+from curate.targets.order import ordered_clips
 from curate.workspace import Workspace, new_run_id
 from labeling.client import Server, session
 from labeling.frames import Grid
@@ -47,29 +48,21 @@ class PushSummary:
     url: str
 
 
-def push(
-    workspace: Workspace,
-    capability: str,
-    clips: pl.DataFrame,
-    server: Server,
-    *,
-    who: str,
-    why: str = "",
-    progress: Progress = silent,
-) -> PushSummary:
-    """Sends `clips` (clip_id, and optionally probability and reason) to the capability's project, in their order.
+def push(workspace: Workspace, order: Decision, server: Server, *, progress: Progress = silent) -> PushSummary:
+    """Sends the clips of an approved order (`curate.targets.order`) to the capability's project, in their order.
 
-    Pushing again sends nothing twice. What is sent is recorded as a decision: who ordered the labels, why, and of
-    which clips.
+    Pushing again sends nothing twice. Once all are sent, the order is done; why each clip was sent is in `orders`.
 
     Raises:
-        InputError: an unknown capability or clip, a refused token, or a server that cannot reach the media.
+        InputError: an unknown capability or clip, an order that nobody approved or that is for another version of the
+            spec, a refused token, or a server that cannot reach the media.
         CurateError: the server does not answer, or another push is running.
     """
-    spec = workspace.capability(capability)
+    spec = workspace.capability(order.subject)
+    _check_order(order, spec)
     address = _media_address(server)
-    why_each = clips["reason"] if "reason" in clips.columns else [""] * clips.height
-    reasons = dict(zip(clips["clip_id"], why_each, strict=True))
+    clips = ordered_clips(order)
+    reasons = dict(clips.select("clip_id", pl.col("reason").fill_null("")).iter_rows())
     with workspace.lock("label-push"), session(server) as client:
         media = directory(workspace) if server.pid else None
         project = open_project(client, spec, media)
@@ -82,13 +75,28 @@ def push(
             _task(row, proxies[row["clip_id"]], spec, address, reasons[row["clip_id"]], guesses.get(row["clip_id"]))
             for row in rows
         ]
+        # Before the tasks: that a clip was ordered and never sent is harmless, a label of unknown origin is not.
+        run_id = new_run_id("label-push")
+        _record_clips(workspace, run_id, order, [task["data"]["clip_id"] for task in tasks])
         _import(client, project, tasks, progress)
         _show_guesses(client, project, guesses)
-    summary = PushSummary(capability, len(tasks), len(there), len(failures), project.number, project.url(server))
-    run_id = new_run_id("label-push")
+    summary = PushSummary(spec.id, len(tasks), len(there), len(failures), project.number, project.url(server))
     _record_outcomes(workspace, run_id, proxies, failures)
-    _record_order(workspace, run_id, project, summary, sorted(task["data"]["clip_id"] for task in tasks), who, why)
+    if order.status != DONE:
+        finish(workspace.catalog, order, {**asdict(summary), "project": project.uid}, run_id=run_id)
     return summary
+
+
+def _check_order(order: Decision, spec: Capability) -> None:
+    if order.status not in (APPROVED, DONE):
+        fix = f"`curate approve {order.decision_id} --why ...`" if order.status == PROPOSED else None
+        raise InputError(f"the order of labels is {order.status}, not approved", where=order.decision_id, fix=fix)
+    if order.plan["spec_version"] != spec.version:
+        raise InputError(
+            f"the order is for {spec.id} {order.plan['spec_version']}, and the spec is {spec.version} now",
+            where=order.decision_id,
+            fix=f"Order again: `curate label push {spec.id}`",
+        )
 
 
 def _media_address(server: Server) -> str:
@@ -210,25 +218,10 @@ def _record_outcomes(
     workspace.catalog.write("outcomes", rows, run_id=run_id)
 
 
-def _record_order(
-    workspace: Workspace, run_id: str, project: Project, summary: PushSummary, sent: list[str], who: str, why: str
-) -> None:
-    """Writes who ordered which labels. A push that died before this is made up for by the one that repeats it."""
-    orders = workspace.catalog.scan("decisions").filter(pl.col("kind") == "label-order")
-    known = (json.loads(text).get("project") for text in orders.select("evidence").collect()["evidence"])
-    if not sent and (not summary.already_there or project.uid in known):
-        return
-    evidence = {**asdict(summary), "spec_version": project.spec_version, "project": project.uid, "clips": sent}
-    decision = {
-        "decision_id": work_key("label-order", project.uid, sent),
-        "kind": "label-order",
-        "subject": project.capability,
-        "status": "approved",
-        "who": who,
-        "why": why,
-        "evidence": json.dumps(evidence, sort_keys=True),
-    }
-    workspace.catalog.write("decisions", [decision], run_id=run_id)
+def _record_clips(workspace: Workspace, run_id: str, order: Decision, sent: Sequence[str]) -> None:
+    chosen = ordered_clips(order).filter(pl.col("clip_id").is_in(list(sent))).select("clip_id", "reason", "inclusion")
+    ours = {"capability": pl.lit(order.subject), "decision_id": pl.lit(order.decision_id)}
+    workspace.catalog.write("orders", chosen.with_columns(**ours), run_id=run_id)
 
 
 def _batches(items: Sequence[T], size: int) -> Iterator[list[T]]:

@@ -13,9 +13,9 @@ from typing import Any
 import polars as pl
 
 from curate.catalog import Catalog
+from curate.decisions import APPROVED, PROPOSED, RELEASE, Decision, decisions, finish, propose
 from curate.dedupe.groups import leakage_groups
 from curate.errors import CurateError, InputError
-from curate.identity import work_key
 from curate.mixes.card import write_card
 from curate.mixes.load import LOCK, read_lock
 from curate.mixes.lock import make_lock
@@ -47,53 +47,108 @@ class Published:
     new: bool
 
 
-def build(workspace: Workspace, name: str, *, who: str, why: str, progress: Progress = silent) -> Published:
+@dataclass(frozen=True)
+class _Draft:
+    """A version that could be published: `chosen` are its clips, `newest` is the version before it."""
+
+    mix: Mix
+    supply: Supply
+    plan: SplitPlan
+    chosen: pl.DataFrame
+    lock: dict[str, Any]
+    newest: Version | None
+
+    @property
+    def is_new(self) -> bool:
+        return self.newest is None or self.newest.content != self.lock["content"]
+
+
+def build(
+    workspace: Workspace,
+    name: str,
+    *,
+    who: str,
+    why: str,
+    decision: Decision | None = None,
+    progress: Progress = silent,
+) -> Published:
     """Solves, splits, packs, verifies and publishes the next version of a mix, unless nothing changed.
 
     Args:
         name: of configs/mixes/.
         who, why: whose decision the release is, and its reason; kept in `decisions`, the commit and the tag.
+        decision: an approved proposal of `propose_release`, whose clips these must be.
 
     Raises:
         InputError: no such mix or capability, or no labels to build it from.
-        CurateError: a share is short and the mix says `fail`, clips cannot be cut, it would leak, or git or DVC failed.
-            Nothing is published then.
+        CurateError: a share is short and the mix says `fail`, the clips are not those that were approved, clips cannot
+            be cut, it would leak, or git or DVC failed. Nothing is published then.
     """
     with workspace.lock("mix"):
-        mix, capabilities = workspace.mix(name), workspace.capabilities()
-        _check_capabilities(workspace, mix, capabilities)
         run_id = new_run_id("mix")
         progress("mix", 0, 4)
-        supply = gather(workspace.catalog, capabilities)
-        _check_labels(workspace, mix, supply)
         published = history(workspace)
-        plan = _plan(workspace.catalog, mix, supply, published)
-        solution = _solve(mix, supply, plan, capabilities)
-        chosen = _choose(mix, supply, plan, solution)
-        lock = make_lock(mix, capabilities, supply, plan, solution, chosen, workspace.catalog.versions())
+        draft = _draft(workspace, name, published)
         progress("mix", 1, 4)
-        newest = next(iter(versions(workspace, name)[::-1]), None)
-        if newest is not None and newest.content == lock["content"]:
-            lock = read_lock(name, newest.revision, workspace=workspace.root)
-            _record(workspace, newest, lock, who, why, run_id)
+        if decision is not None and decision.plan["content"] != draft.lock["content"]:
+            raise CurateError(
+                "it would hold other clips than those that were approved: labels or footage changed since",
+                where=f"mix {name}",
+                fix=f"Propose it again: `curate mix build {name} --propose`",
+            )
+        if draft.newest is not None and not draft.is_new:
+            lock = read_lock(name, draft.newest.revision, workspace=workspace.root)
+            _record(workspace, draft.newest, lock, who, why, run_id)
             progress("mix", 4, 4)
-            return _published(workspace, newest, lock, new=False)
-        _refuse_leaks(workspace, name, lock, published)
-        settle = rows_to_settle(plan, chosen["video_id"].unique())
-        workspace.catalog.write("splits", settle, run_id=run_id, work_key=lock["content"])
-        media = cut_media(workspace, chosen, progress=progress)
+            return _published(workspace, draft.newest, lock, new=False)
+        _refuse_leaks(workspace, name, draft.lock, published)
+        approved = decision or _release(workspace, draft, who, why, status=APPROVED, run_id=run_id)
+        settle = rows_to_settle(draft.plan, draft.chosen["video_id"].unique())
+        workspace.catalog.write("splits", settle, run_id=run_id, work_key=draft.lock["content"])
+        media = cut_media(workspace, draft.chosen, progress=progress)
         progress("mix", 2, 4)
         packed = _scratch(workspace)
         try:
-            _pack(packed, chosen, supply, media, lock)
+            _pack(packed, draft.chosen, draft.supply, media, draft.lock)
             progress("mix", 3, 4)
-            rows = {split: facts["rows"] for split, facts in lock["splits"].items()}
-            version = publish(workspace, name, packed, content=lock["content"], rows=rows, who=who, why=why)
+            rows = _rows(draft.lock)
+            version = publish(workspace, name, packed, content=draft.lock["content"], rows=rows, who=who, why=why)
         finally:
             shutil.rmtree(packed, ignore_errors=True)
-        _record(workspace, version, lock, who, why, run_id)
+        finish(workspace.catalog, approved, _result(version), run_id=run_id)
         progress("mix", 4, 4)
-        return _published(workspace, version, lock, new=True)
+        return _published(workspace, version, draft.lock, new=True)
+
+
+def propose_release(workspace: Workspace, name: str, *, who: str, why: str) -> Decision | None:
+    """Proposes the next version of a mix without publishing it; None where nothing changed since the newest one.
+
+    Raises:
+        InputError, CurateError: as `build`.
+    """
+    with workspace.lock("mix"):
+        published = history(workspace)
+        draft = _draft(workspace, name, published)
+        if not draft.is_new:
+            return None
+        _refuse_leaks(workspace, name, draft.lock, published)
+        return _release(workspace, draft, who, why)
+
+
+def _draft(workspace: Workspace, name: str, published: pl.DataFrame) -> _Draft:
+    mix, capabilities = workspace.mix(name), workspace.capabilities()
+    _check_capabilities(workspace, mix, capabilities)
+    supply = gather(workspace.catalog, capabilities)
+    _check_labels(workspace, mix, supply)
+    plan = _plan(workspace.catalog, mix, supply, published)
+    solution = _solve(mix, supply, plan, capabilities)
+    chosen = _choose(mix, supply, plan, solution)
+    lock = make_lock(mix, capabilities, supply, plan, solution, chosen, workspace.catalog.versions())
+    return _Draft(mix, supply, plan, chosen, lock, next(iter(versions(workspace, name)[::-1]), None))
+
+
+def _rows(lock: Mapping[str, Any]) -> dict[str, int]:
+    return {split: facts["rows"] for split, facts in lock["splits"].items()}
 
 
 def _scratch(workspace: Workspace) -> Path:
@@ -214,15 +269,49 @@ def _pack(
     (directory / LOCK).write_text(json.dumps(lock, indent=1) + "\n")
 
 
+def _release(
+    workspace: Workspace, draft: _Draft, who: str, why: str, *, status: str = PROPOSED, run_id: str = ""
+) -> Decision:
+    """The decision to publish a draft: what it holds, how it differs from the newest version, and what it costs."""
+    before: set[str] = set()
+    if draft.newest is not None:
+        old = read_lock(draft.mix.name, draft.newest.revision, workspace=workspace.root)
+        before = {clip["clip_id"] for clip in old["clips"]}
+    clip_ids = set(draft.chosen["clip_id"])
+    lock = draft.lock
+    evidence = {
+        **{key: lock[key] for key in ("requested", "feasible", "realised")},
+        "shortfalls": [shortfall["words"] for shortfall in lock["shortfalls"]],
+        "rows": _rows(lock),
+        "newest": draft.newest.revision if draft.newest else None,
+        "clips_added": len(clip_ids - before),
+        "clips_removed": len(before - clip_ids),
+    }
+    cost = {"clips": len(clip_ids), "footage_h": round(float(draft.chosen["duration_s"].sum()) / 3600, 4)}
+    plan = {"mix": draft.mix.name, "content": lock["content"]}
+    return propose(
+        workspace.catalog, RELEASE, draft.mix.name,
+        plan=plan, evidence=evidence, cost=cost, who=who, why=why, status=status, run_id=run_id,
+    )  # fmt: skip
+
+
 def _record(workspace: Workspace, version: Version, lock: Mapping[str, Any], who: str, why: str, run_id: str) -> None:
-    """One `decisions` row for each version, written again only if a kill kept it from being written."""
-    decision_id = work_key("release", version.tag, version.content)
-    if decision_id in workspace.catalog.scan("decisions").select("decision_id").collect()["decision_id"]:
+    """Makes up for the decision of a published version where a kill kept it from being written."""
+    catalog = workspace.catalog
+    known = decisions(catalog, kind=RELEASE, subject=version.name)
+    if any(each.evidence.get("result", {}).get("tag") == version.tag for each in known):
         return
+    plan = {"mix": version.name, "content": version.content}
     evidence = {key: lock[key] for key in ("requested", "feasible", "realised")}
-    row = {"decision_id": decision_id, "kind": "release", "subject": version.tag, "status": "approved", "who": who,
-           "why": why, "evidence": json.dumps(evidence, sort_keys=True)}  # fmt: skip
-    workspace.catalog.write("decisions", [row], run_id=run_id, work_key=version.content)
+    approved = propose(
+        catalog, RELEASE, version.name,
+        plan=plan, evidence=evidence, cost={}, who=who, why=why, status=APPROVED, run_id=run_id,
+    )  # fmt: skip
+    finish(catalog, approved, _result(version), run_id=run_id)
+
+
+def _result(version: Version) -> dict[str, Any]:
+    return {"tag": version.tag, "revision": version.revision}
 
 
 def _published(workspace: Workspace, version: Version, lock: dict[str, Any], *, new: bool) -> Published:

@@ -11,9 +11,11 @@ import yaml
 
 from curate import views
 from curate.catalog import TABLES
+from curate.decisions import Decision
 from curate.identity import file_id, span_id
 from curate.media.probe import probe
 from curate.sample.world import render_world
+from curate.targets.order import order_labels
 from curate.workspace import Workspace, create_workspace
 from labeling.client import Server
 from labeling.server import down, up
@@ -40,6 +42,10 @@ class Desk:
         """Clips in the form that `choose` gives them."""
         clips = views.clips(self.workspace.catalog).select("clip_id").collect().head(count or 1000)
         return clips.with_columns(probability=pl.lit(0.5), reason=pl.lit("likely"))
+
+    def order(self, name: str, clips: pl.DataFrame, status: str = "approved") -> Decision:
+        """An order of labels for these clips."""
+        return order_labels(self.workspace, name, clips, who="tester", why="a test", status=status)
 
     def guess(self, name: str) -> None:
         """Scores the first clip: the capability is seen best from its second 1 to its second 2."""

@@ -48,7 +48,7 @@ def _note(url: str, own: str, elsewhere: list[str]) -> None:
 def test_a_guess_is_confirmed_with_its_field_and_comes_back_as_a_label(desk: Desk, page: Page) -> None:
     name = desk.capability("browsed")
     desk.guess(name)
-    sent = push(desk.workspace, name, desk.clips(1), desk.server, who="tester")
+    sent = push(desk.workspace, desk.order(name, desk.clips(1)), desk.server)
     with session(desk.server) as client:
         [task] = list(client.tasks.list(project=sent.project_id))
     page.goto(f"{sent.url}?task={task.id}")

@@ -13,6 +13,7 @@ import pytest
 from label_studio_sdk.projects.client import ProjectsClient
 
 from curate import views
+from curate.decisions import decisions
 from curate.errors import CurateError, InputError
 from labeling.client import Server, session
 from labeling.proxies import directory
@@ -29,7 +30,7 @@ UNSURE = [{"id": "v", "from_name": "verdict", **CHOICE, "value": {"choices": ["u
 
 
 def send(desk: Desk, name: str, count: int | None = None) -> PushSummary:
-    return push(desk.workspace, name, desk.clips(count), desk.server, who="tester", why="a test")
+    return push(desk.workspace, desk.order(name, desk.clips(count)), desk.server)
 
 
 def fetch(desk: Desk, name: str) -> PullSummary:
@@ -41,10 +42,6 @@ def tasks(desk: Desk, project: int) -> list[Any]:
         return list(client.tasks.list(project=project, fields="all", resolve_uri=False, page_size=1000))
 
 
-def orders(desk: Desk, name: str) -> list[dict[str, Any]]:
-    return desk.workspace.catalog.scan("decisions").filter(pl.col("subject") == name).collect().to_dicts()
-
-
 def test_pushing_twice_sends_nothing_twice(desk: Desk) -> None:
     name = desk.capability("push_twice")
     first, second = send(desk, name), send(desk, name)
@@ -54,15 +51,32 @@ def test_pushing_twice_sends_nothing_twice(desk: Desk) -> None:
     assert [task.data["clip_id"] for task in tasks(desk, first.project_id)] == clips
 
 
-def test_a_push_that_sent_something_is_a_decision(desk: Desk) -> None:
+def test_an_order_is_done_once_it_was_sent_and_sending_again_is_the_same_order(desk: Desk) -> None:
     name = desk.capability("decided")
     send(desk, name, 2)
     send(desk, name, 2)
-    [order] = orders(desk, name)
-    assert (order["kind"], order["status"], order["who"], order["why"]) == (
-        "label-order", "approved", "tester", "a test",
-    )  # fmt: skip
-    assert json.loads(order["evidence"])["clips"] == sorted(desk.clips(2)["clip_id"])
+    [done] = decisions(desk.workspace.catalog, subject=name)
+    assert (done.kind, done.status, done.who, done.why) == ("label-order", "done", "tester", "a test")
+    assert [clip["clip_id"] for clip in done.plan["clips"]] == desk.clips(2)["clip_id"].to_list()
+    assert done.evidence["result"]["pushed"] == done.cost["clips"] == 2
+
+
+def test_why_each_clip_was_sent_is_kept(desk: Desk) -> None:
+    name = desk.capability("reasoned")
+    clips = desk.clips(2).with_columns(reason=pl.Series(["likely", "audit"]), inclusion=pl.Series([None, 0.25]))
+    placed = desk.order(name, clips)
+    push(desk.workspace, placed, desk.server)
+    kept = desk.workspace.catalog.scan("orders").filter(pl.col("capability") == name).collect()
+    shown = kept.select("clip_id", "reason", "inclusion", "decision_id").sort("clip_id").rows()
+    asked = clips.with_columns(decision_id=pl.lit(placed.decision_id))
+    assert shown == asked.select("clip_id", "reason", "inclusion", "decision_id").sort("clip_id").rows()
+
+
+def test_an_order_that_nobody_approved_is_not_sent(desk: Desk) -> None:
+    name = desk.capability("waiting")
+    proposed = desk.order(name, desk.clips(1), status="proposed")
+    with pytest.raises(InputError, match=f"is proposed, not approved.*curate approve {proposed.decision_id}"):
+        push(desk.workspace, proposed, desk.server)
 
 
 @pytest.mark.parametrize("committed", [True, False])
@@ -91,7 +105,8 @@ def test_a_push_that_lost_its_connection_is_repeated_without_duplicates(
     there = 6 if committed else 3
     assert (again.already_there, again.pushed) == (there, 8 - there)
     assert [task.data["clip_id"] for task in tasks(desk, again.project_id)] == desk.clips(8)["clip_id"].to_list()
-    assert len(orders(desk, name)) == 1
+    [once] = decisions(desk.workspace.catalog, subject=name)
+    assert once.status == "done"
 
 
 def test_a_new_version_of_the_spec_is_a_new_project(desk: Desk) -> None:
@@ -287,7 +302,7 @@ def test_a_wrong_token_is_one_clear_line(desk: Desk) -> None:
     name = desk.capability("refused")
     wrong = replace(desk.server, token="0" * 40)
     with pytest.raises(InputError, match="refused the token"):
-        push(desk.workspace, name, desk.clips(1), wrong, who="tester")
+        push(desk.workspace, desk.order(name, desk.clips(1)), wrong)
     with pytest.raises(InputError, match="refused the token"):
         pull(desk.workspace, [name], server=wrong)
 
@@ -302,9 +317,9 @@ def test_a_server_elsewhere_needs_an_address_for_the_media(desk: Desk, monkeypat
     name = desk.capability("elsewhere")
     elsewhere = replace(desk.server, pid=None)
     with pytest.raises(InputError, match="LABEL_STUDIO_MEDIA_URL"):
-        push(desk.workspace, name, desk.clips(1), elsewhere, who="tester")
+        push(desk.workspace, desk.order(name, desk.clips(1)), elsewhere)
     monkeypatch.setenv("LABEL_STUDIO_MEDIA_URL", "https://media.example.org/proxies/")
-    sent = push(desk.workspace, name, desk.clips(1), elsewhere, who="tester")
+    sent = push(desk.workspace, desk.order(name, desk.clips(1)), elsewhere)
     [task] = tasks(desk, sent.project_id)
     assert task.data["video"].startswith("https://media.example.org/proxies/480p/")
 
@@ -318,7 +333,7 @@ def test_a_clip_that_cannot_be_cut_is_a_failed_outcome(desk: Desk) -> None:
     outcome = {"stage": "collect", "item": "gone", "video_id": "gone", "outcome": "ok"}
     catalog.write("outcomes", [outcome], run_id="test", work_key="gone")
     try:
-        sent = push(desk.workspace, name, pl.DataFrame({"clip_id": ["0" * 16]}), desk.server, who="tester")
+        sent = push(desk.workspace, desk.order(name, pl.DataFrame({"clip_id": ["0" * 16]})), desk.server)
     finally:
         catalog.write("outcomes", [{**outcome, "outcome": "failed"}], run_id="test", work_key="gone")
     assert (sent.pushed, sent.failed) == (0, 1)
@@ -330,4 +345,4 @@ def test_a_clip_that_cannot_be_cut_is_a_failed_outcome(desk: Desk) -> None:
 def test_an_unknown_clip_is_an_input_error(desk: Desk) -> None:
     name = desk.capability("unknown_clip")
     with pytest.raises(InputError, match="no clip 'nonsense'"):
-        push(desk.workspace, name, pl.DataFrame({"clip_id": ["nonsense"]}), desk.server, who="tester")
+        push(desk.workspace, desk.order(name, pl.DataFrame({"clip_id": ["nonsense"]})), desk.server)

@@ -12,8 +12,9 @@ import polars as pl
 import pytest
 import yaml
 
+from curate.decisions import decide, find
 from curate.errors import CurateError, InputError
-from curate.mixes.build import Published, build
+from curate.mixes.build import Published, build, propose_release
 from curate.mixes.load import load_mix, read_lock, versions
 from curate.mixes.pack import FEATURES
 from curate.mixes.verify import verify
@@ -41,8 +42,10 @@ def test_a_mix_is_published_with_its_files_tag_and_decision(labelled: Workspace)
     (version,) = versions(labelled, "base")
     assert (version.rows, version.train) == (sum(made.rows.values()), made.rows["train"])
     row = decisions(labelled).row(0, named=True)
-    assert (row["subject"], row["status"], row["who"], row["why"]) == ("mix/base/v1", "approved", "ana", "first round")
-    assert json.loads(row["evidence"])["realised"] == made.lock["realised"]
+    assert (row["subject"], row["status"], row["who"], row["why"]) == ("base", "done", "ana", "first round")
+    evidence = json.loads(row["evidence"])
+    assert evidence["realised"] == made.lock["realised"]
+    assert evidence["result"] == {"tag": "mix/base/v1", "revision": "v1"}
     assert read_lock("base", workspace=labelled.root) == made.lock
     assert json.loads((made.directory / "lock.json").read_text()) == made.lock
     assert verify(labelled) == []
@@ -108,6 +111,31 @@ def test_building_again_without_a_change_publishes_nothing(labelled: Workspace) 
     assert (again.new, again.revision, again.lock) == (False, "v1", first.lock)
     assert git(labelled.root, "rev-parse", "HEAD") == head
     assert decisions(labelled).height == 1
+
+
+def test_a_release_is_proposed_without_publishing_and_published_once_approved(labelled: Workspace) -> None:
+    proposed = propose_release(labelled, "base", who="nightly", why="new labels")
+    assert proposed is not None
+    assert (proposed.status, proposed.evidence["newest"]) == ("proposed", None)
+    assert proposed.cost["clips"] == proposed.evidence["clips_added"] > 0
+    assert versions(labelled, "base") == []
+    assert propose_release(labelled, "base", who="nightly", why="again").decision_id == proposed.decision_id
+
+    approved = decide(labelled.catalog, proposed.decision_id, "approved", who="ana", why="looks right")
+    made = build(labelled, "base", who="ana", why="looks right", decision=approved)
+    assert (made.new, made.lock["content"]) == (True, proposed.plan["content"])
+    assert find(labelled.catalog, proposed.decision_id).status == "done"
+    assert propose_release(labelled, "base", who="nightly", why="nothing new") is None
+
+
+def test_a_release_that_is_not_what_was_approved_is_refused(labelled: Workspace) -> None:
+    proposed = propose_release(labelled, "base", who="nightly", why="new labels")
+    assert proposed is not None
+    approved = decide(labelled.catalog, proposed.decision_id, "approved", who="ana", why="looks right")
+    add_label(labelled, clip_id("video07", 1), "bounce", "present", [{"start_s": 2.1, "end_s": 2.9, "fields": "{}"}])
+    with pytest.raises(CurateError, match="other clips than those that were approved"):
+        build(labelled, "base", who="ana", why="looks right", decision=approved)
+    assert versions(labelled, "base") == []
 
 
 def test_an_older_version_loads_after_a_newer_one_and_data_stays_the_newest(labelled: Workspace) -> None:
