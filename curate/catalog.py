@@ -231,10 +231,14 @@ TABLES: dict[str, Table] = {
             "calibration": pl.String,  # rank, platt, isotonic
             "level": pl.Float64,  # similarity from which a clip matches, where there is no probability
             "level_from": pl.String,  # spec, clips
+            "features": pl.String,  # what the probability is made of: similarity, and segmenter where one is trained
             "labels": pl.Int64,
             "positives": pl.Int64,
+            "audits": pl.Int64,  # of the labels, those drawn at random
+            "shift": pl.Float64,  # log odds by which the audits moved the level; null where there are none
             "brier": pl.Float64,  # of held-out labels; and what saying the base rate of every clip would give
             "brier_base_rate": pl.Float64,
+            "log_loss": pl.Float64,
             "reliability": pl.List(BIN),
         },
     ),
