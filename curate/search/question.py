@@ -44,13 +44,16 @@ class Exemplar:
     end_s: float = math.inf
 
     @classmethod
-    def parse(cls, said: str) -> "Exemplar":
+    def parse(cls, said: str, *, root: Path = Path()) -> "Exemplar":
         """`NAME` or `NAME@START-END`; a file whose own name ends so is taken as the file.
+
+        Args:
+            root: where a relative path begins.
 
         Raises:
             InputError: the span ends before it starts.
         """
-        match = None if Path(said).is_file() else _SPAN.fullmatch(said)
+        match = None if (root / said).is_file() else _SPAN.fullmatch(said)
         if not match:
             return cls(said)
         found = cls(match["name"], float(match["start"]), float(match["end"]))
@@ -68,6 +71,7 @@ def direction(
     text: Sequence[str] = (),
     not_text: Sequence[str] = (),
     like: Sequence[str] = (),
+    root: Path = Path(),
 ) -> np.ndarray:
     """The direction that a question asks for, float32 [dim]; not of unit norm.
 
@@ -77,6 +81,7 @@ def direction(
         text: what a frame shows.
         not_text: what it is mistaken for.
         like: exemplars: clip ids, or paths of images and videos, with a span or without.
+        root: where a relative path begins.
 
     Raises:
         InputError: nothing is asked for, an exemplar is neither a clip nor a readable file, or the clips were embedded
@@ -86,8 +91,8 @@ def direction(
     if text:
         parts.append(_mean(_embedder(embedding, embeddings).texts(list(text))))
     if like:
-        examples = [Exemplar.parse(said) for said in like]
-        parts.append(_mean(np.stack([_exemplar(example, embedding, embeddings) for example in examples])))
+        examples = [Exemplar.parse(said, root=root) for said in like]
+        parts.append(_mean(np.stack([_exemplar(example, embedding, embeddings, root) for example in examples])))
     if not parts:
         raise InputError("nothing to search for", fix="Give a text, or an example")
     asked = np.mean(parts, axis=0)
@@ -121,7 +126,7 @@ def _embedder(embedding: Embedding, embeddings: pl.LazyFrame) -> Embedder:
     return load_embedder(embedding)
 
 
-def _exemplar(example: Exemplar, embedding: Embedding, embeddings: pl.LazyFrame) -> np.ndarray:
+def _exemplar(example: Exemplar, embedding: Embedding, embeddings: pl.LazyFrame, root: Path) -> np.ndarray:
     rows = embeddings.filter(pl.col("clip_id") == example.name).select("frame_times_s", "frame_vectors").collect()
     if len(rows):
         frames = Frames.of_rows(rows)
@@ -129,7 +134,7 @@ def _exemplar(example: Exemplar, embedding: Embedding, embeddings: pl.LazyFrame)
         if not inside.any():
             raise _no_frame(example, fix=f"It has frames from {frames.times_s[0]:g} to {frames.times_s[-1]:g} s")
         return _mean(frames.vectors[inside].astype(np.float32))
-    path = Path(example.name)
+    path = root / example.name
     if not path.is_file():
         raise InputError(f"{example.name!r} is neither a clip nor a file", fix="Give a clip id, an image or a video")
     embedder = _embedder(embedding, embeddings)

@@ -1,0 +1,128 @@
+"""What the newest trained segmenter says of clips: how sure it is that a clip shows a capability, and where.
+
+It runs on the frame vectors that the catalog holds, so nothing is decoded, and only for capabilities that it was
+trained for. A clip's score is the mean chance over its best WINDOW frames in a row, as its similarity is; where the
+segmenter finds a segment (from its own threshold on), that segment is the clip's best span.
+
+The model has seen the labels of its training split, so what it says of those clips proves nothing: `seen_groups`.
+"""
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from curate.analyze.embed import load_embedder, model_id
+from curate.errors import CurateError
+from curate.identity import work_key
+from curate.specs import Capability
+from curate.standing.frames import Frames
+from curate.standing.windows import WINDOW, window_sums
+from curate.workspace import Workspace
+
+_CLIPS_AT_ONCE = 2048
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The segmenter that was trained last in a workspace, on the workspace's own embedding.
+
+    Attributes:
+        directory: of the model.
+        config: its config.json.
+    """
+
+    workspace: Workspace
+    directory: Path
+    config: dict[str, Any]
+
+    def knows(self, spec: Capability) -> bool:
+        """Whether it was trained for the capability, in whatever version of its spec."""
+        return spec.id in self.config["capabilities"]
+
+    def key(self, spec: Capability) -> str:
+        """16 hex digits over the model and what it is asked; "" where it was not trained for the capability."""
+        if not self.knows(spec):
+            return ""
+        asked = {name: value for name, value in asdict(_definition(spec)).items() if name != "fields"}
+        return work_key("segmenter", WINDOW, self.config["key"], asked)
+
+    @cached_property
+    def seen_videos(self) -> frozenset[str] | None:
+        """The videos of its training split; None where the mix that says so cannot be read."""
+        from curate.mixes.load import read_lock
+
+        try:
+            lock = read_lock(self.config["mix"], self.config["revision"], workspace=self.workspace.root)
+        except CurateError:
+            return None
+        return frozenset(clip["video_id"] for clip in lock["clips"] if clip["split"] == "train")
+
+    def scores(self, spec: Capability, clips: pl.DataFrame) -> pl.DataFrame:
+        """What it says of clips.
+
+        Args:
+            clips: rows with start_s, end_s, frame_times_s and frame_vectors.
+
+        Returns:
+            One row for each, in their order: segmenter (0 to 1), segment_start_s, segment_end_s (source seconds; null
+            where it finds no segment).
+        """
+        from curate.model.definitions import encode
+        from curate.model.segmenter import load_model
+
+        network, _ = load_model(self.directory)
+        embedder = load_embedder(self.workspace.analysis().embedding)
+        [encoded] = encode([_definition(spec)], embedder.texts)
+        found = [_scores(network, encoded, rows) for rows in clips.iter_slices(_CLIPS_AT_ONCE)]
+        schema = {"segmenter": pl.Float32, "segment_start_s": pl.Float64, "segment_end_s": pl.Float64}
+        return pl.concat([pl.DataFrame(schema=schema), *found])
+
+
+def newest_trained(workspace: Workspace) -> tuple[Trained | None, str]:
+    """The segmenter that was trained last, and a note; None where there is none that can be used, and the note says
+    why where there is one."""
+    if not any(workspace.models.glob("*/config.json")):
+        return None, ""
+    from curate.model.infer import newest_model
+    from curate.model.segmenter import read_config
+
+    directory = newest_model(workspace.models)
+    config = read_config(directory)
+    wanted = model_id(workspace.analysis().embedding)
+    if config.get("embedding_model") != wanted:
+        found = config.get("embedding_model")
+        return None, f"model {directory.name} is not used: it was trained on vectors of {found}, clips have {wanted}"
+    return Trained(workspace, directory, config), ""
+
+
+def _definition(spec: Capability) -> Any:
+    from curate.model.definitions import as_definition
+
+    return as_definition(spec.model_dump(mode="json"), where=spec.id)
+
+
+def _scores(network: Any, encoded: Any, clips: pl.DataFrame) -> pl.DataFrame:
+    from curate.model.predict import DEFAULT_THRESHOLD, Track, decode_dense, dense_predictions
+
+    frames = Frames.of_rows(clips)
+    vectors = frames.vectors.astype(np.float32)
+    starts_s, ends_s = clips["start_s"].to_numpy(), clips["end_s"].to_numpy()
+    tracks = [
+        Track(frames.times_s[first : first + count] - start_s, vectors[first : first + count], end_s - start_s)
+        for first, count, start_s, end_s in zip(frames.first, frames.counts, starts_s, ends_s, strict=True)
+    ]
+    dense = dense_predictions(network, tracks, encoded)
+    found = []
+    for track, start_s, (chances, reach_s) in zip(tracks, starts_s, dense, strict=True):
+        width = min(WINDOW, len(chances))
+        sums = window_sums(chances, np.array([len(chances)]))[: len(chances) - width + 1]
+        segments = decode_dense(track, chances, reach_s, encoded.definition, threshold=DEFAULT_THRESHOLD)
+        best = max(segments, key=lambda segment: segment.score, default=None)
+        span_s = (None, None) if best is None else (start_s + best.start_s, start_s + best.end_s)
+        found.append((float(sums.max()) / width, *span_s))
+    schema = {"segmenter": pl.Float32, "segment_start_s": pl.Float64, "segment_end_s": pl.Float64}
+    return pl.DataFrame(found, schema=schema, orient="row")
