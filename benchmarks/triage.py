@@ -42,7 +42,7 @@ from curate.sample.scenes import BACKGROUNDS, Deck, Script, duration_s, plan_scr
 from curate.sample.write import Clock, PictureEncoder, add_x264_stream, open_output
 from curate.sources.files import find_files, identify
 from curate.specs import Analysis
-from curate.targets.aim import aim
+from curate.targets.aim import Aim
 from curate.workspace import Workspace, create_workspace
 
 SHARE = 0.05
@@ -156,11 +156,11 @@ def render_corpus(directory: Path, corpus: list[Planned]) -> None:
 
 
 def order_of(workspace: Workspace, capability: str) -> list[str]:
-    """The names of the files in the order in which `collect --for` would analyse them."""
+    """The names of the files, the one with the likest keyframe first."""
     files = identify(workspace.catalog, find_files(workspace, workspace.sources().values()), "benchmark", silent)
-    turn = aim(workspace, capability)(files, "benchmark", silent)
-    behind = [file for file, _, _ in turn.left]
-    return [Path(file.path).name for file in (*turn.files, *behind)]
+    seen = Aim(workspace, workspace.capability(capability), "benchmark").look(files)
+    best = {file.video_id: float(seen[file.video_id].similarities.max()) for file in files}
+    return [Path(file.path).name for file in sorted(files, key=lambda file: (-best[file.video_id], file.item))]
 
 
 def share_until_found(order: Sequence[str], corpus: dict[str, Planned], thing: str) -> float:

@@ -1,58 +1,145 @@
-"""`curate collect`."""
+"""`curate collect`: everything that is new, or what one capability lacks."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from curate.cli_options import SOME_FAILED, Json, given_workspace
+from curate.cli_options import SOME_FAILED, Json, Who, Why, given_workspace, user
 from curate.errors import InputError
+
+if TYPE_CHECKING:
+    from curate.workspace import Workspace
+
+_WHY = "curate collect --for"
 
 
 def collect(
     sources: Annotated[list[str] | None, typer.Argument(help="Source ids; all where not given.")] = None,
     capability: Annotated[
-        str | None, typer.Option("--for", help="Analyse first what looks most like this capability.")
+        str | None, typer.Option("--for", help="Find what this capability lacks, at the least cost, and no more.")
     ] = None,
     budget: Annotated[
-        float | None, typer.Option("--budget", help="With --for: hours of footage to analyse in this run.")
+        float | None, typer.Option("--budget", help="With --for: most hours of footage to analyse.")
     ] = None,
+    worth: Annotated[
+        float | None, typer.Option("--worth", help="With --for: most hours that one more useful clip may cost; 20.")
+    ] = None,
+    propose: Annotated[
+        bool, typer.Option("--propose", help="With --for: only say what it would do and cost, for approval.")
+    ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed files again.")] = False,
+    who: Who = "",
+    why: Why = _WHY,
     as_json: Json = False,
 ) -> None:
     """Bring sources up to date: decode new videos into clips, find duplicates, measure, score capabilities."""
+    workspace = given_workspace()
+    if capability is None:
+        for given, name in ((budget, "--budget"), (worth, "--worth"), (propose, "--propose")):
+            if given:
+                raise InputError(f"{name} without --for", fix="Say with --for which capability it is for")
+        failed = _everything(workspace, sources, retry_failed, as_json)
+    elif retry_failed:
+        raise InputError("--retry-failed with --for", fix="Run `curate collect --retry-failed` by itself")
+    elif propose:
+        failed = _proposal(workspace, capability, budget, sources, _options(worth), who, why, as_json)
+    else:
+        failed = _campaign(workspace, capability, budget, sources, _options(worth), who, why, as_json)
+    if failed:
+        print(f"{failed} files failed: `curate outcomes --outcome failed` says why", file=sys.stderr)
+        raise typer.Exit(SOME_FAILED)
+
+
+def _everything(workspace: "Workspace", sources: Sequence[str] | None, retry_failed: bool, as_json: bool) -> int:
     from curate.analyze.collect import collect as run_collect
-    from curate.analyze.measure import check_conditions
-    from curate.analyze.measure import measure as run_measure
+    from curate.analyze.measure import check_conditions, measure
     from curate.console import bars, show
     from curate.dedupe.duplicates import find_duplicates
-    from curate.targets.aim import aim, aim_summary
     from curate.targets.score import score
 
-    if budget is not None and capability is None:
-        raise InputError("--budget without --for", fix="Say with --for which capability the hours are for")
-    workspace = given_workspace()
     check_conditions(workspace)
-    order = aim(workspace, capability, budget) if capability else None
     with bars() as progress:
-        collected = run_collect(workspace, sources, order=order, retry_failed=retry_failed, progress=progress)
-        deduplicated = find_duplicates(workspace, progress=progress)
-        measured = run_measure(workspace, progress=progress)
-        scored = score(workspace, progress=progress)
-    parts: dict[str, Any] = {"collect": collected, "dedupe": deduplicated, "measure": measured, "score": scored}
-    if capability:
-        parts["aim"] = aim_summary(workspace, capability, collected.run_id)
+        collected = run_collect(workspace, sources, retry_failed=retry_failed, progress=progress)
+        parts: dict[str, Any] = {
+            "collect": collected,
+            "dedupe": find_duplicates(workspace, progress=progress),
+            "measure": measure(workspace, progress=progress),
+            "score": score(workspace, progress=progress),
+        }
     if as_json:
         show({name: asdict(part) for name, part in parts.items()}, as_json=True)
+        return collected.failed
+    titles = {"collect": "collected", "dedupe": "duplicates", "measure": "costly signals", "score": "scored"}
+    for name, part in parts.items():
+        print(titles[name])
+        show(part)
+    return collected.failed
+
+
+def _campaign(
+    workspace: "Workspace",
+    capability: str,
+    budget: float | None,
+    sources: Sequence[str] | None,
+    options: dict[str, Any],
+    who: str,
+    why: str,
+    as_json: bool,
+) -> int:
+    from curate.console import bars, out, show
+    from curate.targets.account import arms_table, as_text
+    from curate.targets.campaign import collect_for
+    from curate.targets.score import score
+
+    try:
+        with bars() as progress:
+            done = collect_for(
+                workspace, capability, budget_hours=budget, sources=sources, who=who or user(), why=why,
+                progress=progress, **options,
+            )  # fmt: skip
+            score(workspace, progress=progress)
+    except KeyboardInterrupt:
+        print("stopped; what is analysed is kept, and the same command goes on from there", file=sys.stderr)
+        raise
+    if as_json:
+        show(done, as_json=True)
     else:
-        titles = {
-            "collect": "collected", "dedupe": "duplicates", "measure": "costly signals", "score": "scored",
-            "aim": f"aimed at {capability}",
-        }  # fmt: skip
-        for name, part in parts.items():
-            print(titles[name])
-            show(part)
-    if collected.failed:
-        print(f"{collected.failed} files failed: `curate outcomes --outcome failed` says why", file=sys.stderr)
-        raise typer.Exit(SOME_FAILED)
+        print(as_text(done))
+        out.print("\nfolders, those that paid most first")
+        show(arms_table(done.arms))
+    return done.failed
+
+
+def _proposal(
+    workspace: "Workspace",
+    capability: str,
+    budget: float | None,
+    sources: Sequence[str] | None,
+    options: dict[str, Any],
+    who: str,
+    why: str,
+    as_json: bool,
+) -> int:
+    from curate.console import bars, show
+    from curate.decisions import COLLECTION, propose
+    from curate.targets.account import proposal_text
+    from curate.targets.campaign import propose_collection
+
+    with bars() as progress:
+        found = propose_collection(workspace, capability, budget, sources, progress=progress, **options)
+    plan, evidence, cost = found["plan"], found["evidence"], found["cost"]
+    made = propose(
+        workspace.catalog, COLLECTION, capability, plan=plan, evidence=evidence, cost=cost, who=who or user(), why=why
+    )
+    if as_json:
+        show(made, as_json=True)
+    else:
+        print(proposal_text(made))
+    return 0
+
+
+def _options(worth: float | None) -> dict[str, Any]:
+    return {} if worth is None else {"worth_hours": worth}

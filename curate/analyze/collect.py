@@ -8,8 +8,9 @@ small batches, outcomes last: a video without an outcome is looked at again, and
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,27 +20,23 @@ from curate import engine, views
 from curate.analyze.embed import load_embedder, model_id, pick_device
 from curate.analyze.embed.place import Placed, placed
 from curate.analyze.pace import Pace
+from curate.analyze.rows import Row, Writer, outcome_row, rows_of
 from curate.analyze.video import VideoAnalysis, analyze_video
 from curate.catalog import Catalog
 from curate.errors import CurateError, InputError
-from curate.identity import span_id, work_key
-from curate.media.gaps import what_is_lost
+from curate.identity import work_key
 from curate.progress import Progress, silent
 from curate.sources.files import SourceFile, find_files, identify
 from curate.specs import Analysis, Source
-from curate.vectors import pack
 from curate.workspace import Workspace, new_run_id
 
 STAGE_VERSION = 3
 """Raised when the analysis changes so that earlier results are wrong."""
 
-_BATCH_VIDEOS = 16
-_BATCH_S = 5.0
-
 _GONE = "the file is gone"
-_OF_CLIPS = "outcomes of clips"
 
-_Row = dict[str, Any]
+Left = tuple[SourceFile, str, float | None]
+"""A pending file that is not analysed: the rule that says so, and its value."""
 
 
 @dataclass(frozen=True)
@@ -68,73 +65,88 @@ class CollectSummary:
     failures: list[tuple[str, str]]
 
 
-@dataclass(frozen=True)
-class Turn:
-    """Pending files in the order in which to analyse them, and those to leave, with the rule and its value."""
+class Collecting:
+    """A run under way: what is pending, and how to analyse or to leave it. `collecting` makes one.
 
-    files: list[SourceFile]
-    left: list[tuple[SourceFile, str, float | None]]
-
-
-Order = Callable[[list[SourceFile], str, Progress], Turn]
-"""Orders the pending files; called with them, the run's id and the progress. `curate.targets.aim` makes one."""
-
-
-def collect(
-    workspace: Workspace,
-    sources: Sequence[str] | None = None,
-    *,
-    order: Order | None = None,
-    retry_failed: bool = False,
-    progress: Progress = silent,
-) -> CollectSummary:
-    """Analyses the new and changed files of some sources, or of all.
-
-    Writes `files`, `videos`, `shots`, `clips`, `embeddings`, `fingerprints`, `thumbnails`, and `outcomes` of the stages
-    "collect" and "clips".
-
-    Args:
-        workspace: where configs and catalog are.
-        sources: ids of sources; all where not given.
-        order: what to analyse first, and what to leave; all files, by name, where not given.
-        retry_failed: try files again that failed before under the same parameters.
-        progress: told of files looked at and videos analysed.
-
-    Raises:
-        InputError: no such source or directory, or the embedding model cannot be had: nothing was decoded then.
-        CurateError: another collect is running in this workspace.
+    Attributes:
+        run_id: of all rows that come of analysing.
+        files: all files of the sources, identified.
+        pending: those that have to be analysed, sorted by item.
     """
-    started = time.monotonic()
-    analysis, wanted = workspace.analysis(), _wanted(workspace, sources)
-    device, run_id = pick_device(analysis.embedding.device), new_run_id("collect")
-    with workspace.lock("collect"):
-        catalog = workspace.catalog
-        files = identify(catalog, find_files(workspace, wanted.values(), progress), run_id, progress)
-        plan = _plan(catalog, files, set(wanted), analysis, retry_failed=retry_failed)
-        writer, pace = _Writer(catalog, run_id), Pace(0)
-        catalog.write("videos", plan.moved, run_id=run_id)
-        catalog.write("outcomes", plan.settled, run_id=run_id)
-        if plan.pending:
-            load_embedder(analysis.embedding)
-            turn = order(plan.pending, run_id, progress) if order else Turn(plan.pending, [])
-            catalog.write("outcomes", _left_out(catalog, turn, analysis), run_id=run_id)
-            pace = _analyse(turn.files, analysis, writer, progress)
-        changed = {row["item"] for row in plan.settled} | {file.item for file in plan.pending}
-        outcomes = _outcomes_of(catalog, {file.item for file in files})
+
+    def __init__(
+        self, workspace: Workspace, sources: set[str], files: list[SourceFile], plan: "_Plan", run_id: str
+    ) -> None:
+        self.run_id, self.files, self.pending = run_id, files, plan.pending
+        self._catalog, self._analysis, self._sources = workspace.catalog, workspace.analysis(), sources
+        self._changed = {row["item"] for row in plan.settled} | {file.item for file in plan.pending}
+        self._writer, self._pace = Writer(workspace.catalog, run_id), Pace(0)
+        self._started = time.monotonic()
+
+    def analyse(self, files: Sequence[SourceFile], progress: Progress = silent) -> None:
+        """Runs pending files through the engine, first first; what is finished is kept whatever ends the run."""
+        if not files:
+            return
+        analysis, writer, pace = self._analysis, self._writer, self._pace
+        workers = min(engine.worker_count(analysis.engine), len(files))
+        here = analysis.engine.model_copy(update={"workers": workers})
+        parameters = _parameters(analysis)
+        progress("videos", 0, len(files))
+        with placed(analysis.embedding, here) as model, pace.running(workers):
+            analyse = partial(_analyse_file, analysis=analysis, model=model)
+            try:
+                for done, result in enumerate(engine.run(analyse, files, here, prepare=model.open), 1):
+                    file, key = result.item, work_key(result.item.video_id, *parameters)
+                    if isinstance(result, engine.Success):
+                        writer.add(rows_of(file, key, result.value, result.seconds))
+                        pace.add(result.value.info.duration_s, result.seconds, result.value.embed_s)
+                    else:
+                        row = outcome_row(file, key, "failed", result.reason, seconds=result.seconds)
+                        writer.add({"outcomes": [row]})
+                    if writer.is_due():
+                        writer.commit()
+                    pace.write_s = writer.seconds
+                    progress("videos", done, len(files), str(pace))
+            finally:
+                writer.commit()
+
+    def leave(self, left: Sequence[Left]) -> None:
+        """Writes the outcomes of files that wait; one with clips under earlier parameters keeps them and its outcome.
+
+        They stay pending: the next run takes them up.
+        """
+        done = self._catalog.scan("outcomes").filter(pl.col("stage") == "collect", pl.col("outcome") == "ok")
+        in_force = set(done.select("item").collect()["item"])
+        parameters = _parameters(self._analysis)
+        rows = [
+            outcome_row(file, work_key(file.video_id, *parameters), "filtered", reason, value=value)
+            for file, reason, value in left
+            if file.item not in in_force
+        ]
+        self._catalog.write("outcomes", rows, run_id=self.run_id)
+
+    def summary(self) -> CollectSummary:
+        """What became of every file so far.
+
+        Raises:
+            CurateError: a file has no outcome: it was neither analysed nor left.
+        """
+        outcomes = _outcomes_of(self._catalog, {file.item for file in self.files})
         number_of = dict(outcomes["outcome"].value_counts().iter_rows())
         failures = outcomes.filter(pl.col("outcome") == "failed").sort("item")
+        pace, writer = self._pace, self._writer
         return CollectSummary(
-            run_id=run_id,
-            inputs=len(files),
+            run_id=self.run_id,
+            inputs=len(self.files),
             ok=number_of.get("ok", 0),
             filtered=number_of.get("filtered", 0),
             failed=number_of.get("failed", 0),
-            skipped=sum(file.item not in changed for file in files),
+            skipped=sum(file.item not in self._changed for file in self.files),
             new_clips=writer.clips,
-            clips=_clip_count(catalog, set(wanted)),
+            clips=_clip_count(self._catalog, self._sources),
             video_s=writer.video_s,
-            seconds=time.monotonic() - started,
-            device=device,
+            seconds=time.monotonic() - self._started,
+            device=pick_device(self._analysis.embedding.device),
             workers=pace.workers,
             cores=len(os.sched_getaffinity(0)),
             times_real=pace.times_real if pace.footage_s else None,
@@ -143,12 +155,76 @@ def collect(
         )
 
 
+@contextmanager
+def collecting(
+    workspace: Workspace,
+    sources: Sequence[str] | None = None,
+    *,
+    run_id: str | None = None,
+    retry_failed: bool = False,
+    progress: Progress = silent,
+) -> Iterator[Collecting]:
+    """Holds the lock of `collect`, and says what there is to do; whoever asks decides what is analysed, and when.
+
+    Args:
+        workspace: where configs and catalog are.
+        sources: ids of sources; all where not given.
+        run_id: of the rows that come of analysing; a new one where not given.
+        retry_failed: try files again that failed before under the same parameters.
+        progress: told of files looked at.
+
+    Raises:
+        InputError: no such source or directory, or the embedding model cannot be had: nothing was decoded then.
+        CurateError: another collect is running in this workspace.
+    """
+    analysis, wanted, own_id = workspace.analysis(), _wanted(workspace, sources), new_run_id("collect")
+    pick_device(analysis.embedding.device)
+    with workspace.lock("collect"):
+        catalog = workspace.catalog
+        files = identify(catalog, find_files(workspace, wanted.values(), progress), own_id, progress)
+        plan = _plan(catalog, files, set(wanted), analysis, retry_failed=retry_failed)
+        # Under an id of their own: no footage was decoded for them, and a campaign counts what its id has decoded.
+        catalog.write("videos", plan.moved, run_id=own_id)
+        catalog.write("outcomes", plan.settled, run_id=own_id)
+        if plan.pending:
+            load_embedder(analysis.embedding)
+        yield Collecting(workspace, set(wanted), files, plan, run_id or own_id)
+
+
+def collect(
+    workspace: Workspace,
+    sources: Sequence[str] | None = None,
+    *,
+    retry_failed: bool = False,
+    progress: Progress = silent,
+) -> CollectSummary:
+    """Analyses all new and changed files of some sources, or of all, by name.
+
+    Writes `files`, `videos`, `shots`, `clips`, `embeddings`, `fingerprints`, `thumbnails`, and `outcomes` of the stages
+    "collect" and "clips". `curate.targets.campaign` collects for one capability, and chooses.
+
+    Args:
+        workspace: where configs and catalog are.
+        sources: ids of sources; all where not given.
+        retry_failed: try files again that failed before under the same parameters.
+        progress: told of files looked at and videos analysed.
+
+    Raises:
+        InputError: no such source or directory, or the embedding model cannot be had: nothing was decoded then.
+        CurateError: another collect is running in this workspace.
+    """
+    started = time.monotonic()
+    with collecting(workspace, sources, retry_failed=retry_failed, progress=progress) as here:
+        here.analyse(here.pending, progress)
+        return replace(here.summary(), seconds=time.monotonic() - started)
+
+
 @dataclass(frozen=True)
 class _Plan:
     """What to do: outcomes that need no analysis, rows of videos whose file moved, and files to analyse."""
 
-    settled: list[_Row]
-    moved: list[_Row]
+    settled: list[Row]
+    moved: list[Row]
     pending: list[SourceFile]
 
 
@@ -165,19 +241,19 @@ def _plan(
     videos = {row["video_id"]: row for row in catalog.read("videos").iter_rows(named=True)}
     originals = _originals(files, earlier, sources)
     parameters = _parameters(analysis)
-    settled: list[_Row] = []
-    moved: list[_Row] = []
+    settled: list[Row] = []
+    moved: list[Row] = []
     pending: list[SourceFile] = []
     for file in files:
         key = work_key(file.video_id or [file.size_bytes, file.modified_ns], *parameters)
         known, original = earlier.get(file.item), originals[file.video_id]
         video = videos.get(file.video_id)
         if file.problem:
-            row = _outcome(file, key, "failed", file.problem)
+            row = outcome_row(file, key, "failed", file.problem)
         elif original != file.item:
-            row = _outcome(file, key, "filtered", f"same bytes as {original}")
+            row = outcome_row(file, key, "filtered", f"same bytes as {original}")
         elif video is not None and video["work_key"] == key:
-            row = _outcome(file, key, "ok", video["lost"], value=video["lost_s"])
+            row = outcome_row(file, key, "ok", video["lost"], value=video["lost_s"])
             if (video["source"], video["path"], video["licence"]) != (file.source, file.path, file.licence):
                 moved.append(_own(video) | {"source": file.source, "path": file.path, "licence": file.licence})
         elif known and known["work_key"] == key and _is_settled(known) and not retry_failed:
@@ -195,24 +271,12 @@ def _plan(
     return _Plan(settled, moved, pending)
 
 
-def _is_settled(known: _Row) -> bool:
+def _is_settled(known: Row) -> bool:
     """Whether a failure is the file's; a worker that was killed from outside says nothing of it."""
     return bool(known["outcome"] == "failed" and known["reason"] != engine.KILLED)
 
 
-def _left_out(catalog: Catalog, turn: Turn, analysis: Analysis) -> list[_Row]:
-    """Outcomes of the files that are left; one with clips under earlier parameters keeps them and its outcome."""
-    done = catalog.scan("outcomes").filter(pl.col("stage") == "collect", pl.col("outcome") == "ok")
-    in_force = set(done.select("item").collect()["item"])
-    parameters = _parameters(analysis)
-    return [
-        _outcome(file, work_key(file.video_id, *parameters), "filtered", reason, value=value)
-        for file, reason, value in turn.left
-        if file.item not in in_force
-    ]
-
-
-def _originals(files: list[SourceFile], earlier: Mapping[str, _Row], sources: set[str]) -> dict[str, str]:
+def _originals(files: list[SourceFile], earlier: Mapping[str, Row], sources: set[str]) -> dict[str, str]:
     """The item that stands for each content: one of a source that is not collected now, else the first of the files."""
     found = {
         row["video_id"]: item
@@ -224,140 +288,11 @@ def _originals(files: list[SourceFile], earlier: Mapping[str, _Row], sources: se
     return found
 
 
-def _analyse(pending: list[SourceFile], analysis: Analysis, writer: "_Writer", progress: Progress) -> Pace:
-    """Runs the pending files through the engine; what is finished is kept whatever ends the run."""
-    if not pending:
-        return Pace(0)
-    workers = min(engine.worker_count(analysis.engine), len(pending))
-    here = analysis.engine.model_copy(update={"workers": workers})
-    parameters = _parameters(analysis)
-    progress("videos", 0, len(pending))
-    with placed(analysis.embedding, here) as model:
-        pace, analyse = Pace(workers), partial(_analyse_file, analysis=analysis, model=model)
-        try:
-            for done, result in enumerate(engine.run(analyse, pending, here, prepare=model.open), 1):
-                file, key = result.item, work_key(result.item.video_id, *parameters)
-                if isinstance(result, engine.Success):
-                    writer.add(_rows_of(file, key, result.value, result.seconds))
-                    pace.add(result.value.info.duration_s, result.seconds, result.value.embed_s)
-                else:
-                    writer.add({"outcomes": [_outcome(file, key, "failed", result.reason, seconds=result.seconds)]})
-                if writer.is_due():
-                    writer.commit()
-                pace.write_s = writer.seconds
-                progress("videos", done, len(pending), str(pace))
-        finally:
-            writer.commit()
-    return pace
-
-
 def _analyse_file(file: SourceFile, analysis: Analysis, model: Placed) -> VideoAnalysis:
     return analyze_video(file.path, analysis, embedder=model.open())
 
 
-class _Writer:
-    """Gathers rows and commits them table after table, outcomes of files last.
-
-    A row in `videos` says that all there is of the video is written, the outcomes of its clips too: a run that was
-    killed after it settles the file without decoding it again.
-    """
-
-    def __init__(self, catalog: Catalog, run_id: str) -> None:
-        self._catalog, self._run_id = catalog, run_id
-        self._tables: dict[str, list[_Row]] = {
-            name: []
-            for name in ("shots", "clips", "embeddings", "fingerprints", "thumbnails", _OF_CLIPS, "videos", "outcomes")
-        }
-        self._committed = time.monotonic()
-        self.clips, self.video_s, self.seconds = 0, 0.0, 0.0
-
-    def add(self, rows: Mapping[str, list[_Row]]) -> None:
-        for table, some in rows.items():
-            self._tables[table] += some
-        self.clips += len(rows.get("clips", ()))
-        self.video_s += sum(row["duration_s"] for row in rows.get("videos", ()))
-
-    def is_due(self) -> bool:
-        return len(self._tables["videos"]) >= _BATCH_VIDEOS or time.monotonic() - self._committed > _BATCH_S
-
-    def commit(self) -> None:
-        started = time.monotonic()
-        for table, rows in self._tables.items():
-            self._catalog.write("outcomes" if table == _OF_CLIPS else table, rows, run_id=self._run_id)
-            rows.clear()
-        self._committed = time.monotonic()
-        self.seconds += self._committed - started
-
-
-def _rows_of(file: SourceFile, key: str, made: VideoAnalysis, seconds: float) -> dict[str, list[_Row]]:
-    """The rows of one analysed video, for each table."""
-    video_id, own = file.video_id, {"video_id": file.video_id, "work_key": key}
-    clips: list[_Row] = []
-    embeddings: list[_Row] = []
-    fingerprints: list[_Row] = []
-    thumbnails: list[_Row] = []
-    of_clips: list[_Row] = []
-    for clip in made.clips:
-        clip_id = span_id(video_id, clip.start_s, clip.end_s)
-        clips.append(
-            own | {"clip_id": clip_id, "start_s": clip.start_s, "end_s": clip.end_s} | asdict(clip.signals),
-        )
-        embeddings.append(
-            {
-                "clip_id": clip_id,
-                "model_id": made.model_id,
-                "vector": pack(clip.vector),
-                "frame_times_s": list(clip.frame_times_s),
-                "frame_vectors": clip.frame_vectors,
-                "work_key": key,
-            }
-        )
-        fingerprints.append({"clip_id": clip_id, "content": clip.content, "pictures": clip.pictures, "work_key": key})
-        strip = clip.thumbnails
-        thumbnails.append({"clip_id": clip_id, "times_s": strip.times_s, "jpegs": strip.jpegs, "work_key": key})
-        of_clips.append(own | {"stage": "clips", "item": clip_id, "outcome": "ok"})
-    for start_s, end_s in made.too_short:
-        item = f"{video_id}@{start_s:.6f}"
-        why = {"outcome": "filtered", "reason": "shorter than clips.min_s", "value": end_s - start_s}
-        of_clips.append(own | {"stage": "clips", "item": item} | why)
-    lost, lost_s = what_is_lost(made.gaps)
-    loss: _Row = {"lost": lost or None, "lost_s": lost_s if lost else None}
-    outcome = _outcome(file, key, "ok", loss["lost"], value=loss["lost_s"], seconds=seconds)
-    place = {"source": file.source, "path": file.path, "licence": file.licence}
-    return {
-        "shots": [own | asdict(shot) for shot in made.shots],
-        "clips": clips,
-        "embeddings": embeddings,
-        "fingerprints": fingerprints,
-        "thumbnails": thumbnails,
-        _OF_CLIPS: of_clips,
-        "videos": [own | place | asdict(made.info) | loss],
-        "outcomes": [outcome],
-    }
-
-
-def _outcome(
-    file: SourceFile,
-    key: str,
-    outcome: str,
-    reason: str | None = None,
-    *,
-    value: float | None = None,
-    seconds: float | None = None,
-) -> _Row:
-    return {
-        "stage": "collect",
-        "item": file.item,
-        "video_id": file.video_id or None,
-        "outcome": outcome,
-        "reason": reason,
-        "value": value,
-        "seconds": seconds,
-        "work_key": key,
-    }
-
-
-def _own(row: _Row) -> _Row:
+def _own(row: Row) -> Row:
     """A catalog row without the columns that each write sets anew."""
     return {name: value for name, value in row.items() if name not in ("run_id", "written_at")}
 

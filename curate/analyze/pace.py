@@ -1,6 +1,8 @@
 """How fast an analysis goes, and what holds it up: decoding, embedding or writing."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 
@@ -19,6 +21,22 @@ class Pace:
     embed_s: float = 0.0
     write_s: float = 0.0
     started: float = field(default_factory=time.monotonic)
+    _stopped: float | None = None
+
+    @contextmanager
+    def running(self, workers: int) -> Iterator[None]:
+        """The time that counts, for a run that stops now and then to choose what comes next."""
+        self.workers = max(self.workers, workers)
+        self.started = time.monotonic() - self.elapsed_s if self.footage_s else time.monotonic()
+        self._stopped = None
+        try:
+            yield
+        finally:
+            self._stopped = time.monotonic()
+
+    @property
+    def elapsed_s(self) -> float:
+        return max((self._stopped or time.monotonic()) - self.started, 1e-9)
 
     def add(self, footage_s: float, seconds: float, embed_s: float) -> None:
         """Takes note of a video: its length, the worker's time for it, and how much of that went to the model."""
@@ -29,12 +47,12 @@ class Pace:
     @property
     def times_real(self) -> float:
         """Hours of footage for each hour of the run."""
-        return self.footage_s / max(time.monotonic() - self.started, 1e-9)
+        return self.footage_s / self.elapsed_s
 
     @property
     def shares(self) -> dict[str, float]:
         """Share of its time that each part took, 0 to 1; workers that had nothing to do are in none."""
-        elapsed_s = max(time.monotonic() - self.started, 1e-9)
+        elapsed_s = self.elapsed_s
         there_s = {"decode": elapsed_s * self.workers, "embed": elapsed_s * self.workers, "write": elapsed_s}
         spent_s = {"decode": self.decode_s, "embed": self.embed_s, "write": self.write_s}
         return {name: min(spent_s[name] / there_s[name], 1.0) for name in there_s}

@@ -32,6 +32,7 @@ from curate.vectors import pack, unpack
 VERSION = 1
 
 _COMMIT_S = 5.0
+_ROWS_AT_ONCE = 256
 
 T = TypeVar("T")
 
@@ -48,27 +49,42 @@ class Look:
 def triage(
     catalog: Catalog, files: Sequence[SourceFile], analysis: Analysis, run_id: str, progress: Progress = silent
 ) -> dict[str, Look]:
-    """A look at each video, by video_id; one that cannot be had is left out, and analysing the file will say why.
+    """A look at each video, by video_id; one that cannot be had is left out, and analysing the file will say why."""
+    return dict(looks(catalog, files, analysis, run_id, progress))
+
+
+def looks(
+    catalog: Catalog, files: Sequence[SourceFile], analysis: Analysis, run_id: str, progress: Progress = silent
+) -> Iterator[tuple[str, Look]]:
+    """`triage`, one by one, so that those of a large archive need not be held: video_id and look, in any order.
 
     Looks are kept in the table `triage`; a video is looked at once under each model and number of keyframes.
     """
-    wanted = {file.video_id: file for file in files}
-    keys = {video_id: _work_key(video_id, analysis) for video_id in wanted}
-    known = catalog.scan("triage").filter(pl.col("work_key").is_in(list(keys.values()))).collect()
-    looks = {
-        row["video_id"]: Look(row["duration_s"], np.array(row["times_s"]), unpack(row["vectors"], len(row["times_s"])))
-        for row in known.iter_rows(named=True)
-    }
-    missing = [file for video_id, file in wanted.items() if video_id not in looks]
-    if missing:
-        with closing(_Rows(catalog, run_id)) as rows:
-            for done, result in enumerate(_run(missing, analysis), 1):
-                if isinstance(result, engine.Success):
-                    video_id = result.item.video_id
-                    looks[video_id] = result.value
-                    rows.add(_row(video_id, keys[video_id], analysis, result.value))
-                progress("triaged", done, len(missing))
-    return looks
+    missing = {file.video_id: file for file in files}
+    for video_id, look in known_looks(catalog, list(missing), analysis):
+        del missing[video_id]
+        yield video_id, look
+    if not missing:
+        return
+    with closing(_Rows(catalog, run_id)) as rows:
+        for done, result in enumerate(_run(list(missing.values()), analysis), 1):
+            if isinstance(result, engine.Success):
+                video_id = result.item.video_id
+                rows.add(_row(video_id, _work_key(video_id, analysis), analysis, result.value))
+                yield video_id, result.value
+            progress("triaged", done, len(missing))
+
+
+def known_looks(catalog: Catalog, video_ids: Sequence[str], analysis: Analysis) -> Iterator[tuple[str, Look]]:
+    """The looks at some videos that were had under this model and number of keyframes, each once."""
+    left = {_work_key(video_id, analysis) for video_id in video_ids}
+    known = catalog.rows("triage").filter(pl.col("work_key").is_in(list(left)))
+    for batch in known.collect_batches(chunk_size=_ROWS_AT_ONCE):
+        for row in batch.iter_rows(named=True):
+            if row["work_key"] in left:
+                left.remove(row["work_key"])
+                vectors = unpack(row["vectors"], len(row["times_s"]))
+                yield row["video_id"], Look(row["duration_s"], np.array(row["times_s"]), vectors)
 
 
 def look_at(path: Path | str, analysis: Analysis, *, embedder: PictureEmbedder | None = None) -> Look:

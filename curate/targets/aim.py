@@ -1,153 +1,98 @@
-"""Collecting for one capability: which pending videos to analyse first, and which to leave for another day.
+"""What keyframes say of footage that is not analysed: how much it looks like a capability, and whether it is a copy.
 
-Each pending video is looked at through its keyframes (`curate.analyze.triage`), a small share of what analysing it
-costs. Copies of what is collected, or of a video that ranks higher, are set aside; the rest is ranked by its best
-keyframe and analysed in that order until the budget of footage is spent. Nothing is lost: what was set aside or not
-reached has an outcome that says so, and the next `curate collect` takes it up.
-
-A keyframe tells only what stands on it. What is in view for as long as keyframes are apart, as objects and scenes are,
-is found; an event of a second between keyframes ten seconds apart mostly is not (`benchmarks/triage.py` has figures).
+A look (`curate.analyze.triage`) costs a few percent of an analysis, and a file is looked at once. A keyframe tells only
+what stands on it. What is in view for as long as keyframes are apart, as objects and scenes are, is found; an event of
+a second between keyframes ten seconds apart mostly is not (`benchmarks/triage.py` has figures). So how far looks can be
+trusted is learned from what analysing finds: `curate.targets.bandit`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import polars as pl
 
 from curate import views
-from curate.analyze.collect import Order, Turn
 from curate.analyze.embed import model_id
-from curate.analyze.triage import Look, triage
+from curate.analyze.triage import Look, known_looks, looks
 from curate.catalog import Catalog
 from curate.dedupe.videos import Frames, Known, find_copies
-from curate.errors import InputError
-from curate.progress import Progress
-from curate.search.question import direction
+from curate.progress import Progress, silent
 from curate.sources.files import SourceFile
 from curate.specs import Capability
+from curate.targets.match import direction_of
 from curate.vectors import matrix, unpack
 from curate.workspace import Workspace
 
-COPY = "near copy of"
-NOT_REACHED = "not reached"
-LIKELY = 0.5
-"""Probability from which a clip counts as showing the capability, where labels gave probabilities."""
-
 
 @dataclass(frozen=True)
-class AimSummary:
-    """What collecting for a capability came to.
+class Glance:
+    """What a look says of one capability: the similarity of each keyframe, float32 [keyframes]."""
 
-    Attributes:
-        triaged: videos of this run that were ranked by their keyframes.
-        copies: of those, set aside as near copies.
-        not_reached: of those, beyond the budget.
-        analysed_hours: of footage, in this run.
-        likely_clips: of all current clips, those whose probability is LIKELY or more; None while there are too few
-            labels for probabilities, as a similarity alone does not say how many clips show something.
-    """
-
-    capability: str
-    triaged: int
-    copies: int
-    not_reached: int
-    analysed_hours: float
-    likely_clips: int | None
+    duration_s: float
+    similarities: np.ndarray
 
 
-def aim(workspace: Workspace, capability: str, budget_hours: float | None = None) -> Order:
-    """The order that `collect` follows to find clips of a capability early.
+class Aim:
+    """Keyframes of files against one capability, and against what is collected."""
 
-    Args:
-        workspace: has the capability's config.
-        capability: its id.
-        budget_hours: footage to analyse; a video is begun while some is left. All of it where not given.
+    def __init__(self, workspace: Workspace, spec: Capability, run_id: str) -> None:
+        """Reads what is known.
 
-    Raises:
-        InputError: no such capability, or the budget is not above 0.
-    """
-    spec = workspace.capability(capability)
-    if budget_hours is not None and not budget_hours > 0:
-        raise InputError(f"a budget of {budget_hours:g} hours", fix="Give one above 0")
-    return partial(_order, workspace, spec, budget_hours)
+        Raises:
+            InputError: an exemplar of the capability cannot be used.
+        """
+        self._workspace, self._run_id = workspace, run_id
+        self._analysis = workspace.analysis()
+        self._direction = direction_of(workspace, spec)
+        self._means: dict[str, np.ndarray] = {}
+        self._read: set[str] = set()
 
+    def known(self, files: Sequence[SourceFile]) -> dict[str, Glance]:
+        """What is kept of looks at some files, by video_id."""
+        found = known_looks(self._workspace.catalog, [file.video_id for file in files], self._analysis)
+        return {video_id: self._glance(look) for video_id, look in found}
 
-def aim_summary(workspace: Workspace, capability: str, run_id: str) -> AimSummary:
-    """What the run `run_id` of `collect`, aimed at `capability`, came to; best asked once clips are scored."""
-    catalog = workspace.catalog
-    ours = catalog.scan("outcomes").filter(pl.col("stage") == "collect", pl.col("run_id") == run_id).collect()
-    looked_at = catalog.scan("triage").select("video_id").collect()
-    reason = pl.col("reason").fill_null("")
-    analysed_s = catalog.scan("videos").filter(pl.col("run_id") == run_id).select("duration_s").collect().sum().item()
-    return AimSummary(
-        capability=capability,
-        triaged=ours.join(looked_at, on="video_id", how="semi").height,
-        copies=ours.filter(reason.str.starts_with(COPY)).height,
-        not_reached=ours.filter(reason.str.starts_with(NOT_REACHED)).height,
-        analysed_hours=(analysed_s or 0.0) / 3600,
-        likely_clips=_likely_clips(catalog, capability),
-    )
+    def look(self, files: Sequence[SourceFile], progress: Progress = silent) -> dict[str, Glance]:
+        """Looks at files, once, by video_id; one without a keyframe that decodes is left out."""
+        found = looks(self._workspace.catalog, files, self._analysis, self._run_id, progress)
+        return {video_id: self._glance(look) for video_id, look in found}
 
+    def copies(self, ranked: Sequence[SourceFile]) -> dict[str, tuple[str, float]]:
+        """Of files that were looked at, those that show what is collected, or what one before them shows.
 
-def _order(
-    workspace: Workspace,
-    spec: Capability,
-    budget_hours: float | None,
-    pending: list[SourceFile],
-    run_id: str,
-    progress: Progress,
-) -> Turn:
-    catalog, analysis = workspace.catalog, workspace.analysis()
-    model = model_id(analysis.embedding)
-    embeddings = views.current_embeddings(catalog).filter(pl.col("model_id") == model)
-    match = spec.match
-    asked = direction(
-        analysis.embedding,
-        embeddings,
-        text=match.text,
-        not_text=match.not_text,
-        like=match.like,
-    )
-    looks = triage(catalog, pending, analysis, run_id, progress)
-    score = {video_id: float((look.vectors @ asked).max()) for video_id, look in looks.items()}
-    ranked = sorted(pending, key=lambda file: (-score.get(file.video_id, -np.inf), file.item))
-    seen = [(file.video_id, _frames(looks[file.video_id])) for file in ranked if file.video_id in looks]
-    copies = find_copies(seen, _known(catalog, embeddings), analysis.triage.copy_from)
-    names = _items(catalog) | {file.video_id: file.item for file in pending}
-    taken: list[SourceFile] = []
-    left: list[tuple[SourceFile, str, float | None]] = []
-    hours = 0.0
-    for rank, file in enumerate(ranked, 1):
-        if file.video_id in copies:
-            other, agreement = copies[file.video_id]
-            left.append((file, f"{COPY} {names.get(other, other)}", agreement))
-        elif budget_hours is not None and hours >= budget_hours:
-            why = f"{NOT_REACHED}: rank {rank} of {len(ranked)} for {spec.id}, budget {budget_hours:g} h"
-            left.append((file, why, score.get(file.video_id)))
-        else:
-            taken.append(file)
-            hours += looks[file.video_id].duration_s / 3600 if file.video_id in looks else 0.0
-    return Turn(taken, left)
+        Returns:
+            By video_id: the other's video_id, and the agreement.
+        """
+        found = dict(known_looks(self._workspace.catalog, [file.video_id for file in ranked], self._analysis))
+        seen = [(file.video_id, _frames(found[file.video_id])) for file in ranked if file.video_id in found]
+        if not seen:
+            return {}
+        self._read_means()
+        return find_copies(seen, Known(self._means, self._frames_of), self._analysis.triage.copy_from)
 
+    def _glance(self, look: Look) -> Glance:
+        return Glance(look.duration_s, look.vectors @ self._direction)
 
-def _frames(look: Look) -> Frames:
-    return Frames(look.duration_s, look.times_s, look.vectors)
+    def _read_means(self) -> None:
+        """The mean of each collected video's clips, read once for each video."""
+        clips = views.clips(self._workspace.catalog).select("clip_id", "video_id").collect()
+        fresh = clips.filter(~pl.col("video_id").is_in(list(self._read)))
+        if fresh.is_empty():
+            return
+        vectors = self._embeddings().select("clip_id", "vector").join(fresh.lazy(), on="clip_id").collect()
+        for key, rows in vectors.sort("video_id", "clip_id").partition_by("video_id", as_dict=True).items():
+            self._means[str(key[0])] = matrix(rows["vector"]).mean(axis=0)
+        self._read |= set(fresh["video_id"])
 
-
-def _known(catalog: Catalog, embeddings: pl.LazyFrame) -> Known:
-    """The collected videos: the mean of each one's clips, and its frames, read for those that are asked for."""
-    clips = views.clips(catalog).select("clip_id", "video_id", "start_s", "video_duration_s")
-    vectors = embeddings.select("clip_id", "vector").join(clips, on="clip_id").sort("video_id", "start_s").collect()
-    by_video = vectors.partition_by("video_id", as_dict=True, maintain_order=True)
-    means = {str(key[0]): matrix(rows["vector"]).mean(axis=0) for key, rows in by_video.items()}
-
-    def frames_of(video_ids: Iterable[str]) -> dict[str, list[Frames]]:
-        wanted = list(video_ids)
+    def _frames_of(self, video_ids: Iterable[str]) -> Mapping[str, Sequence[Frames]]:
+        """The frames of collected videos, read for those that are asked for."""
+        wanted, catalog = list(video_ids), self._workspace.catalog
+        clips = views.clips(catalog).filter(pl.col("video_id").is_in(wanted))
         rows = (
-            embeddings.select("clip_id", "frame_times_s", "frame_vectors")
-            .join(clips.filter(pl.col("video_id").is_in(wanted)), on="clip_id")
+            self._embeddings()
+            .select("clip_id", "frame_times_s", "frame_vectors")
+            .join(clips.select("clip_id", "video_id", "start_s", "video_duration_s"), on="clip_id")
             .sort("video_id", "start_s")
             .collect()
         )
@@ -162,21 +107,16 @@ def _known(catalog: Catalog, embeddings: pl.LazyFrame) -> Known:
             found[row["video_id"]].append(Frames(row["duration_s"], np.array(row["times_s"]), vectors))
         return found
 
-    return Known(means, frames_of)
+    def _embeddings(self) -> pl.LazyFrame:
+        model = model_id(self._analysis.embedding)
+        return views.current_embeddings(self._workspace.catalog).filter(pl.col("model_id") == model)
 
 
-def _items(catalog: Catalog) -> dict[str, str]:
+def items_of(catalog: Catalog) -> dict[str, str]:
     """The item by which each collected video is known."""
     done = catalog.scan("outcomes").filter(pl.col("stage") == "collect", pl.col("outcome") == "ok")
     return dict(done.select("video_id", "item").collect().iter_rows())
 
 
-def _likely_clips(catalog: Catalog, capability: str) -> int | None:
-    scores = (
-        catalog.scan("scores")
-        .filter(pl.col("capability") == capability, "eligible")
-        .join(views.clips(catalog).select("clip_id"), on="clip_id", how="semi")
-        .collect()
-    )
-    probable = scores.filter(pl.col("calibration") == "platt")
-    return probable.filter(pl.col("probability") >= LIKELY).height if probable.height else None
+def _frames(look: Look) -> Frames:
+    return Frames(look.duration_s, look.times_s, look.vectors)

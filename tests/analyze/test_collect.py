@@ -102,11 +102,11 @@ def test_killed_in_mid_run_and_run_again_is_as_undisturbed(footage: Path, make_w
     collect(whole)
     program = (
         "import sys\n"
-        "from curate.analyze import collect as module\n"
+        "from curate.analyze import collect as module, rows\n"
         "from curate.workspace import Workspace\n"
         "from pathlib import Path\n"
         "if __name__ == '__main__':\n"
-        "    module._BATCH_VIDEOS = 1\n"
+        "    rows._BATCH_VIDEOS = 1\n"
         "    def tell(what, done, total, note=''):\n"
         "        print(what, done, flush=True)\n"
         "    module.collect(Workspace(Path(sys.argv[1])), progress=tell)\n"

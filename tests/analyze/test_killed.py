@@ -28,11 +28,11 @@ DRIVERS = """
 import multiprocessing, os, sys
 from multiprocessing.forkserver import _forkserver
 from pathlib import Path
-from curate.analyze import collect as module
+from curate.analyze import collect as module, rows
 from curate.workspace import Workspace
 
 if __name__ == "__main__":
-    module._BATCH_VIDEOS = 1
+    rows._BATCH_VIDEOS = 1
     multiprocessing.get_context("forkserver").set_forkserver_preload(["torch", "curate.analyze.collect"])
     _forkserver.ensure_running()
     for line in sys.stdin:
