@@ -62,7 +62,7 @@ def push(workspace: Workspace, order: Decision, server: Server, *, progress: Pro
     _check_order(order, spec)
     address = _media_address(server)
     clips = ordered_clips(order)
-    reasons = dict(clips.select("clip_id", pl.col("reason").fill_null("")).iter_rows())
+    reasons = dict(clips.select("clip_id", pl.coalesce("detail", "reason", pl.lit(""))).iter_rows())
     with workspace.lock("label-push"), session(server) as client:
         media = directory(workspace) if server.pid else None
         project = open_project(client, spec, media)

@@ -13,7 +13,10 @@ from curate.decisions import LABEL_ORDER, PROPOSED, Decision, propose
 from curate.targets.coverage import gaps
 from curate.workspace import Workspace
 
-_COLUMNS = {"clip_id": pl.String(), "probability": pl.Float64(), "reason": pl.String(), "inclusion": pl.Float64()}
+_COLUMNS = {
+    "clip_id": pl.String(), "probability": pl.Float64(), "reason": pl.String(), "detail": pl.String(),
+    "inclusion": pl.Float64(),
+}  # fmt: skip
 
 
 def order_labels(
@@ -23,7 +26,7 @@ def order_labels(
 
     Args:
         capability: its id.
-        clips: clip_id, and where known probability, reason and inclusion, as `curate.targets.choose.choose` gives.
+        clips: clip_id, and where known probability, reason, detail and inclusion, as `curate.targets.choose.choose` gives.
         who, why: whose order it is, and its reason.
         status: proposed, or approved where who orders may decide.
 
@@ -44,7 +47,7 @@ def order_labels(
 
 
 def ordered_clips(order: Decision) -> pl.DataFrame:
-    """The clips of an order: clip_id, probability (or rank), reason, inclusion."""
+    """The clips of an order: clip_id, probability (or rank), reason, detail, inclusion."""
     return pl.DataFrame(order.plan["clips"], schema=_COLUMNS)
 
 
