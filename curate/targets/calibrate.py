@@ -73,8 +73,8 @@ class Labelled:
     pool: int = 0
 
     def __getitem__(self, rows: np.ndarray) -> "Labelled":
-        parts = (self.features, self.positive, self.group, self.audit, self.fresh)
-        return Labelled(*(part[rows] for part in parts), pool=self.pool)
+        of = (self.features[rows], self.positive[rows], self.group[rows], self.audit[rows], self.fresh[rows])
+        return Labelled(*of, self.pool)
 
     @property
     def weights(self) -> np.ndarray:

@@ -21,7 +21,6 @@ from curate.specs import Capability
 from curate.standing.windows import WINDOW
 from curate.workspace import Workspace
 
-
 _EMBEDDINGS = TABLES["embeddings"].columns
 
 

@@ -20,7 +20,7 @@ from curate.progress import Progress, silent
 from curate.search.question import require_model
 from curate.specs import Capability
 from curate.standing.windows import best_windows
-from curate.targets.calibrate import CALIBRATED, Calibration, Labelled, calibrate, ranks
+from curate.targets.calibrate import Calibration, Labelled, calibrate, ranks
 from curate.targets.level import level_of
 from curate.targets.match import direction_of, eligible_clips, needs_model, question_key
 from curate.targets.trained import Trained, newest_trained
@@ -29,9 +29,6 @@ from curate.workspace import Workspace, new_run_id
 VERSION = 2
 PROBABLE = 0.5
 """Probability from which a clip matches."""
-
-AUDIT = "audit"
-"""The reason of an order whose clip was drawn at random."""
 
 _MOST_LOG_ODDS = 6.0
 _SEEN = {
@@ -61,7 +58,8 @@ class Known:
 
     Attributes:
         clips: rows of `views.clips`.
-        labels: of `views.labels`, present and absent, with group_id and audit.
+        labels: of `views.labels`, present and absent: capability, clip_id, positive, video_id, group_id, and `audit`:
+            the clip was drawn at random.
         trained: the segmenter in use.
         seen: groups of the segmenter's training split; None where they are not known.
     """
@@ -125,7 +123,8 @@ def read_known(workspace: Workspace) -> Known:
     catalog = workspace.catalog
     clips = views.clips(catalog).collect()
     groups = leakage_groups(catalog)
-    audits = catalog.scan("orders").filter(pl.col("reason") == AUDIT).select("capability", "clip_id", audit=True)
+    drawn = catalog.scan("orders").filter(pl.col("inclusion").is_not_null())
+    audits = drawn.select("capability", "clip_id", audit=pl.lit(value=True))
     labels = (
         views.labels(catalog)
         .filter(pl.col("verdict").is_in(["present", "absent"]))
@@ -275,11 +274,11 @@ def _features(seen: pl.DataFrame) -> np.ndarray:
 
 
 def _calibration_row(
-    workspace: Workspace, spec: Capability, found: Calibration, level: float | None, level_from: str
+    workspace: Workspace, spec: Capability, found: Calibration, level: float | None, level_from: str | None
 ) -> pl.DataFrame:
     row = {
         "capability": spec.id, "spec_version": spec.version, "calibration": found.kind, "level": level,
-        "level_from": level_from if level is not None else None, "labels": found.labels, "positives": found.positives,
+        "level_from": level_from, "labels": found.labels, "positives": found.positives,
         "audits": found.audits, "features": ", ".join(found.features) or None,
         "shift": found.curve.shift if found.curve and found.audits else None, "log_loss": found.log_loss,
         "brier": found.brier, "brier_base_rate": found.brier_base_rate,
