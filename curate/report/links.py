@@ -1,5 +1,6 @@
 """The page of duplicates: pairs side by side, the least sure of each kind first, so that a person can judge them."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,11 @@ import polars as pl
 
 from curate import views
 from curate.dedupe.keepers import STRENGTH
-from curate.report.render import encoded, render, write_page
+from curate.report.pictures import Pictures, read_pictures
+from curate.report.render import render, write_page
 from curate.workspace import Workspace
 
-_SHOWN = ("clip_id", "path", "start_s", "end_s", "width", "height", "times_s", "jpegs", "kept")
+_CLIP = ("clip_id", "path", "source", "start_s", "end_s", "width", "height")
 
 
 def write_links(workspace: Workspace, path: Path, *, limit: int = 50) -> Path:
@@ -20,37 +22,58 @@ def write_links(workspace: Workspace, path: Path, *, limit: int = 50) -> Path:
     Args:
         limit: most pairs of each kind.
     """
-    catalog = workspace.catalog
-    clips = views.clips(catalog).select("clip_id", "path", "start_s", "end_s", "width", "height").collect()
-    edges = catalog.read("duplicates").join(clips, on="clip_id", how="semi")
-    edges = edges.join(clips.rename({"clip_id": "other_id"}), on="other_id", how="semi")
-    edges = edges.sort("score", "clip_id", "other_id")
-    weakest = {kind: edges.filter(pl.col("kind") == kind) for kind in reversed(STRENGTH)}
-    shown = pl.concat([rows.head(limit) for rows in weakest.values()])
-    ids = pl.concat([shown["clip_id"], shown["other_id"]]).unique().alias("clip_id").to_frame()
-    kept = views.kept_clips(catalog).select("clip_id", kept=pl.lit(True)).collect()
-    pictures = catalog.scan("thumbnails").select("clip_id", "times_s", "jpegs").join(ids.lazy(), on="clip_id").collect()
-    known = ids.join(clips, on="clip_id").join(pictures, on="clip_id", how="left").join(kept, on="clip_id", how="left")
-    by_id = {row["clip_id"]: _clip(row) for row in known.select(_SHOWN).iter_rows(named=True)}
+    kinds = least_sure(workspace, limit)
+    pictures = read_pictures(workspace.catalog, clips_of(kinds))
     html = render(
         "links.html",
         name=workspace.root.name,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        kinds=[
-            {
-                "kind": kind,
-                "count": len(rows),
-                "pairs": [_pair(row, by_id) for row in rows.head(limit).iter_rows(named=True)],
-            }
-            for kind, rows in weakest.items()
-        ],
+        kinds=with_pictures(kinds, pictures),
     )
     return write_page(path, html)
 
 
-def _clip(row: dict[str, Any]) -> dict[str, Any]:
-    strip = zip(row["times_s"] or [], map(encoded, row["jpegs"] or []), strict=True)
-    return {**row, "file": Path(row["path"]).name, "strip": [{"time_s": at, "jpeg": jpeg} for at, jpeg in strip]}
+def least_sure(workspace: Workspace, limit: int) -> list[dict[str, Any]]:
+    """Pairs of current clips that show the same: one dict for each kind of edge, the least sure kind first.
+
+    Keys: kind, count (all pairs), pairs (the `limit` of the lowest score: the columns of `duplicates`, and `sides`, the
+    two clips with what each has in common with the other).
+    """
+    catalog = workspace.catalog
+    clips = views.clips(catalog).select(_CLIP).collect()
+    edges = catalog.read("duplicates").join(clips, on="clip_id", how="semi")
+    edges = edges.join(clips.rename({"clip_id": "other_id"}), on="other_id", how="semi")
+    edges = edges.sort("score", "clip_id", "other_id")
+    by_kind = {kind: edges.filter(pl.col("kind") == kind) for kind in reversed(STRENGTH)}
+    shown = pl.concat([rows.head(limit) for rows in by_kind.values()])
+    ids = pl.concat([shown["clip_id"], shown["other_id"]]).unique().alias("clip_id").to_frame()
+    kept = views.kept_clips(catalog).select("clip_id", kept=pl.lit(True)).collect()
+    known = ids.join(clips, on="clip_id").join(kept, on="clip_id", how="left")
+    by_id = {row["clip_id"]: {**row, "file": Path(row["path"]).name} for row in known.iter_rows(named=True)}
+    return [
+        {
+            "kind": kind,
+            "count": len(rows),
+            "pairs": [_pair(row, by_id) for row in rows.head(limit).iter_rows(named=True)],
+        }
+        for kind, rows in by_kind.items()
+    ]
+
+
+def clips_of(kinds: Sequence[dict[str, Any]]) -> set[str]:
+    """The ids of the clips in `least_sure`'s pairs."""
+    return {side["clip_id"] for each in kinds for pair in each["pairs"] for side in pair["sides"]}
+
+
+def with_pictures(kinds: Sequence[dict[str, Any]], pictures: Pictures) -> list[dict[str, Any]]:
+    """`least_sure`'s pairs, each side with a `strip` of its pictures."""
+    return [
+        {**each, "pairs": [
+            {**pair, "sides": [{**side, "strip": pictures.strip(side["clip_id"])} for side in pair["sides"]]}
+            for pair in each["pairs"]
+        ]}
+        for each in kinds
+    ]  # fmt: skip
 
 
 def _pair(edge: dict[str, Any], clips: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from curate.errors import InputError
 from curate.media.thumbnail import nearest
@@ -21,7 +22,15 @@ def render(template: str, **values: Any) -> str:
     environment = Environment(
         loader=PackageLoader("curate.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    environment.filters["code"] = code
     return environment.get_template(template).render(**values, nonce=secrets.token_hex(8))
+
+
+def code(text: str) -> Markup:
+    """Words with commands between backticks, as our messages have them, as HTML."""
+    parts = text.split("`")
+    odd = (Markup("<code>{}</code>").format(part) if at % 2 else escape(part) for at, part in enumerate(parts))
+    return Markup("").join(odd)
 
 
 def encoded(jpeg: bytes) -> str:

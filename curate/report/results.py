@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from curate.report.pictures import playable
 from curate.report.render import best_picture, encoded, render, write_page
 from curate.workspace import Workspace
 
@@ -52,7 +53,5 @@ def _result(row: dict[str, Any]) -> dict[str, Any]:
         for time_s, jpeg in zip(row["times_s"], map(encoded, row["jpegs"]), strict=True)
         if jpeg != best
     ]
-    file = Path(row["path"])
-    local = file.is_absolute() and file.is_file()
-    span = f"#t={row['best_start_s']:.3f},{row['best_end_s']:.3f}"
-    return {**row, "jpeg": best, "strip": strip, "file": file.name, "uri": file.as_uri() + span if local else None}
+    uri = playable(row["path"], row["best_start_s"], row["best_end_s"])
+    return {**row, "jpeg": best, "strip": strip, "file": Path(row["path"]).name, "uri": uri}

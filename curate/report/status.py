@@ -7,6 +7,7 @@ import polars as pl
 
 from curate import views
 from curate.catalog import Catalog
+from curate.decisions import PROPOSED, decisions
 from curate.mixes.load import versions
 from curate.targets.coverage import gaps
 from curate.workspace import Workspace
@@ -24,6 +25,7 @@ class Status:
         labels: labels in force by verdict.
         mixes: the newest version of each published mix.
         evaluations: F1@0.5 of each model on the newest evaluated mix, per capability.
+        waiting: decisions that are proposed.
         next_step: the command that moves the wheel from here.
     """
 
@@ -35,6 +37,7 @@ class Status:
     labels: dict[str, int]
     mixes: list[dict[str, Any]]
     evaluations: list[dict[str, Any]]
+    waiting: int
     next_step: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -53,13 +56,14 @@ class Status:
         if self.gaps:
             lines += [
                 "",
-                f"{'capability':<20}{'labelled':>9}{'target':>8}{'gap':>6}{'F1@0.5':>8}{'floor':>7}{'priority':>10}",
+                f"{'capability':<20}{'have':>6}{'target':>8}{'missing':>9}{'expected':>10}{'score':>7}{'floor':>7}"
+                f"{'priority':>10}",
             ]
         for row in self.gaps:
-            f1 = "-" if row["evaluation"] is None else f"{row['evaluation']:.2f}"
             lines.append(
-                f"{row['capability']:<20}{row['positives']:>9}{row['target']:>8}{row['gap_clips']:>6}"
-                f"{f1:>8}{row['floor']:>7.2f}{row['priority']:>10.2f}"
+                f"{row['capability']:<20}{row['positives']:>6}{row['target']:>8}{row['gap_clips']:>9}"
+                f"{_figure(row['candidates'], '.0f'):>10}{_figure(row['evaluation'], '.2f'):>7}{row['floor']:>7.2f}"
+                f"{row['priority']:>10.2f}"
             )
         return "\n".join([*lines, "", f"next: {self.next_step}"])
 
@@ -75,7 +79,8 @@ def status(workspace: Workspace) -> Status:
     newest = [asdict(found[-1]) for found in published if found]
     found = gaps(workspace).to_dicts()
     evaluations = _newest_evaluations(catalog)
-    step = _next_step(sum(files.values()), sum(labels.values()), newest, evaluations, found)
+    waiting = len(decisions(catalog, status=[PROPOSED]))
+    step = _next_step(waiting, sum(files.values()), sum(labels.values()), newest, evaluations, found)
     return Status(
         files=files,
         footage_h=float(clips.unique("video_id")["video_duration_s"].sum()) / 3600,
@@ -85,6 +90,7 @@ def status(workspace: Workspace) -> Status:
         labels=labels,
         mixes=newest,
         evaluations=evaluations,
+        waiting=waiting,
         next_step=step,
     )
 
@@ -96,7 +102,19 @@ def _newest_evaluations(catalog: Catalog) -> list[dict[str, Any]]:
     return rows.join(rows.tail(1).select(same_mix), on=same_mix).sort("capability", "model").select(shown).to_dicts()
 
 
-def _next_step(files: int, labels: int, mixes: list[dict], evaluations: list[dict], gaps: list[dict[str, Any]]) -> str:
+def _figure(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _next_step(
+    waiting: int, files: int, labels: int, mixes: list[dict], evaluations: list[dict], gaps: list[dict[str, Any]]
+) -> str:
+    if waiting:
+        return (
+            "one decision waits: `curate decisions`"
+            if waiting == 1
+            else f"{waiting} decisions wait: `curate decisions`"
+        )
     if not files:
         return "`curate collect` reads the footage of configs/sources/"
     if not labels:
