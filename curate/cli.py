@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from curate.cli_capability import capability
 from curate.cli_collect import collect
 from curate.cli_decide import approve, decisions, proceed, reject, show_decisions
 from curate.cli_label import label
@@ -28,6 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 mix = typer.Typer(help="Build, list and check versioned training mixes.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(capability, name="capability")
 app.add_typer(label, name="label")
 app.add_typer(mix, name="mix")
 
