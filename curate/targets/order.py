@@ -26,7 +26,7 @@ def order_labels(
 
     Args:
         capability: its id.
-        clips: clip_id, and where known probability, reason, detail and inclusion, as `curate.targets.choose.choose` gives.
+        clips: clip_id, and where known the other columns of `curate.targets.choose.choose`.
         who, why: whose order it is, and its reason.
         status: proposed, or approved where who orders may decide.
 
