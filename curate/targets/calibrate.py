@@ -81,9 +81,11 @@ class Labelled:
         """float [n], of mean 1: a clip that was asked for stands for itself, one drawn at random for those that nobody
         asked for too."""
         audits = int(self.audit.sum())
-        stands_for = (self.pool - (len(self.audit) - audits)) / max(audits, 1)
+        if not audits:
+            return np.ones(len(self.audit))
+        stands_for = (self.pool - (len(self.audit) - audits)) / audits
         found = np.where(self.audit, min(max(stands_for, 1.0), AUDIT_WEIGHT), 1.0)
-        return found / max(found.mean(), 1e-12)
+        return found / found.mean()
 
     @property
     def enough(self) -> bool:
