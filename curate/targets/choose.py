@@ -1,136 +1,136 @@
-"""Which clips are worth a label: a budget in three parts, each with its reason beside every clip.
+"""Which clips are worth a label: a budget in parts, each with a purpose, and the reason beside every clip.
 
-- `audit`, AUDIT of the budget: drawn at random from all that could be labelled, before anything else is chosen, so
-  that the true share of positives can be estimated without bias.
-- `likely`: the best scores. They fill the gap.
-- `uncertain`, UNCERTAIN of the budget: probabilities nearest to one half; with ranks, those nearest to the rank
-  that the target implies (a target of 50 clips of 500 puts it at 0.9). They sharpen the calibration and the model.
+- `audit`: drawn at random before anything else, uniformly from all that could be labelled, so that quality and supply
+  can be estimated without bias; `inclusion` is the share drawn.
+- `slice`: likely to show it, in a slice that is below its floor; what each chosen clip is expected to bring counts.
+- `likely`: likely to show it, and unlike what is labelled. They fill the gap.
+- `uncertain`: nearest to an even chance. They sharpen the calibration and the model.
+- `hard-negative`: just below what counts as showing it, and more like what it is mistaken for: the spec's `not_text`
+  and `non_examples`, and what other capabilities look like, in words and in their labelled clips.
+- `negative`: what a clip without it looks like, all over the footage.
 
-Only kept clips that fulfil the capability's `where` and bear no label for it are chosen, so never duplicates. Likely
-and uncertain clips are also spread: while others are left, none is as near in embedding space to a labelled or chosen
-clip as TOO_NEAR, and no leakage group gives more than PER_GROUP of the budget.
+How many negatives is `target.negatives`' to say: what audit, uncertain and likely clips are expected to bring counts,
+the rest is asked for, half of it hard, and never fewer hard ones than HARD of the budget.
+
+Within each part clips are chosen by what they are worth and by how many others they stand for
+(`curate.targets.spread`), so none is like a labelled one while others are left, and no leakage group gives more than
+PER_GROUP of the budget.
+
+For evaluation, clips of the frozen groups alone are chosen: half at random (`evaluation-audit`), half the likely ones
+(`evaluation`), so that what is measured has both sides and can be weighed back to what the footage holds.
 """
 
 import math
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
-from curate import views
-from curate.dedupe.groups import leakage_groups
 from curate.errors import InputError
-from curate.vectors import matrix
+from curate.specs import Capability
+from curate.targets.candidates import EVALUATION, Labelled, labelled_of, pool_of
+from curate.targets.parts import Pick, Round, begin
 from curate.workspace import Workspace
 
-AUDIT, UNCERTAIN = 0.15, 0.25
+AUDIT, UNCERTAIN, HARD, SLICE = 0.15, 0.2, 0.1, 0.5
+"""Of the budget: audit, uncertain and, at least, hard negatives. SLICE is the most that slices take of what is left for
+positives."""
+
+EVALUATION_AUDIT = 0.5
 PER_GROUP = 0.1
-TOO_NEAR = 0.95
 _LEAST_PER_GROUP = 2
-_CHOSEN = {"clip_id": pl.String(), "probability": pl.Float64(), "reason": pl.String()}
+TRAIN = "train"
+
+REASONS = {
+    "audit": "drawn at random, to estimate without bias",
+    "slice": "likely to show it, in a slice that is short",
+    "likely": "likely to show it",
+    "uncertain": "may or may not show it",
+    "hard-negative": "looks like it, but more like what it is mistaken for",
+    "negative": "unlikely to show it, and like much of the footage",
+    "evaluation": "likely to show it, in footage that measures",
+    "evaluation-audit": "drawn at random from footage that measures",
+}
+_CHOSEN = {
+    "clip_id": pl.String(), "probability": pl.Float64(), "reason": pl.String(), "detail": pl.String(),
+    "inclusion": pl.Float64(),
+}  # fmt: skip
 
 
-def choose(workspace: Workspace, capability: str, budget: int, *, seed: int = 0) -> pl.DataFrame:
+def choose(workspace: Workspace, capability: str, budget: int, *, seed: int = 0, purpose: str = TRAIN) -> pl.DataFrame:
     """The clips to label next, the same ones for the same catalog and seed.
 
     Args:
         workspace: scored for the capability.
         capability: its id.
         budget: most clips; fewer come where there are not as many.
-        seed: of the audit's draw.
+        seed: of what is drawn at random.
+        purpose: `train` never chooses clips of groups that are frozen for evaluation, `evaluation` those alone.
 
     Returns:
-        clip_id, probability (or rank), reason: likely clips first, then uncertain, then audit.
+        clip_id, probability (or rank), reason (one of REASONS), detail (the reason of this very clip, for people),
+        inclusion (the share of the pool that was drawn; null where a clip was not drawn at random). In random order, so
+        that annotators learn nothing from it, and a half-done order is of all kinds.
 
     Raises:
-        InputError: there is no such capability, it has no scores, or the budget is not positive.
+        InputError: there is no such capability, it has no scores, the budget is not positive, the purpose is unknown,
+            or no group is frozen for evaluation.
     """
     if budget < 1:
         raise InputError(f"a budget of {budget} clips", fix="Give 1 or more")
+    if purpose not in (TRAIN, EVALUATION):
+        raise InputError(f"labels for {purpose!r}", fix=f"Allowed: {TRAIN}, {EVALUATION}")
     spec = workspace.capability(capability)
-    pool = _pool(workspace, capability)
-    audit_count, uncertain_count = max(1, round(AUDIT * budget)), round(UNCERTAIN * budget)
-    likely_count = budget - audit_count - uncertain_count
-    boundary = 0.5 if pool.calibrated else max(0.0, 1 - spec.target.clips / max(pool.eligible, 1))
-    best_first = np.lexsort((-pool.similarity, -pool.probability))
-    nearest_first = np.argsort(np.abs(pool.probability - boundary), kind="stable")
-
-    audit = np.random.default_rng(seed).permutation(len(pool.clip_ids))[:audit_count].tolist()
-    per_group = max(_LEAST_PER_GROUP, math.ceil(PER_GROUP * budget))
-    likely = _spread(pool, best_first, likely_count, taken=audit, per_group=per_group)
-    uncertain = _spread(pool, nearest_first, uncertain_count, taken=audit + likely, per_group=per_group)
-    reasons = {"likely": likely, "uncertain": uncertain, "audit": audit}
+    pool = pool_of(workspace, spec, purpose)
+    drawn = draw(len(pool), capability, seed)
+    share = EVALUATION_AUDIT if purpose == EVALUATION else AUDIT
+    name = "evaluation-audit" if purpose == EVALUATION else "audit"
+    audit = drawn[: max(1, round(share * budget))].tolist()
+    said = f"drawn with {len(audit)} of {len(pool)}"
+    picks = [Pick(at, name, said, len(audit) / len(pool)) for at in audit]
+    if len(audit) < min(budget, len(pool)):
+        per_group = max(_LEAST_PER_GROUP, math.ceil(PER_GROUP * budget))
+        labelled = labelled_of(workspace, spec)
+        round_ = begin(workspace, spec, pool, labelled, budget, drawn=drawn, audit=len(audit), per_group=per_group)
+        left = budget - len(audit)
+        picks += round_.likely(left, "evaluation") if purpose == EVALUATION else _train(spec, labelled, round_, left)
     rows = [
-        (pool.clip_ids[at], float(pool.probability[at]), reason) for reason, chosen in reasons.items() for at in chosen
+        (pool.clips["clip_id"][pick.at], pool.clips["probability"][pick.at], pick.reason, pick.detail, pick.inclusion)
+        for pick in (picks[at] for at in np.random.default_rng([seed, 1]).permutation(len(picks)))
     ]
     return pl.DataFrame(rows, schema=_CHOSEN, orient="row")
 
 
-@dataclass(frozen=True)
-class _Pool:
-    """What could be labelled, sorted by clip id; `labelled` are the vectors of what bears a label already, and
-    `eligible` counts both."""
-
-    clip_ids: list[str]
-    probability: np.ndarray
-    similarity: np.ndarray
-    vectors: np.ndarray
-    groups: list[str]
-    labelled: np.ndarray
-    eligible: int
-    calibrated: bool
+def draw(count: int, capability: str, seed: int) -> np.ndarray:
+    """The places 0 to `count` in random order; an audit is the first of them, so each is in it equally often."""
+    return np.random.default_rng([seed, *capability.encode()]).permutation(count)
 
 
-def _pool(workspace: Workspace, capability: str) -> _Pool:
-    catalog = workspace.catalog
-    scores = catalog.scan("scores").filter(pl.col("capability") == capability, "eligible")
-    kept = (
-        views.kept_clips(catalog)
-        .select("clip_id", "video_id")
-        .join(scores.select("clip_id", "probability", "similarity", "calibration"), on="clip_id")
-        .join(views.current_embeddings(catalog).select("clip_id", "vector"), on="clip_id")
-        .join(leakage_groups(catalog).lazy(), on="video_id")
-        .sort("clip_id")
-        .collect()
-    )
-    if kept.is_empty() and scores.select(pl.len()).collect().item() == 0:
-        raise InputError(f"no clip is scored for {capability!r}", fix="Run `curate collect` first")
-    labels = views.labels(catalog).filter(pl.col("capability") == capability).select("clip_id").collect()
-    rest = kept.join(labels, on="clip_id", how="anti", maintain_order="left")
-    labelled = kept.join(labels, on="clip_id", how="semi")
-    return _Pool(
-        clip_ids=rest["clip_id"].to_list(),
-        probability=rest["probability"].to_numpy().astype(np.float64),
-        similarity=rest["similarity"].to_numpy().astype(np.float64),
-        vectors=matrix(rest["vector"]) if len(rest) else np.zeros((0, 0), dtype=np.float32),
-        groups=rest["group_id"].to_list(),
-        labelled=matrix(labelled["vector"]) if len(labelled) else np.zeros((0, 0), dtype=np.float32),
-        eligible=len(kept),
-        calibrated="platt" in kept["calibration"],
-    )
+def _train(spec: Capability, labelled: Labelled, round_: Round, left: int) -> list[Pick]:
+    """The parts beside the audit, one after the other; what a part cannot fill falls to the likely ones."""
+    uncertain = min(round(UNCERTAIN * round_.budget), left)
+    hard, plain = negatives_wanted(spec, labelled, round_, left - uncertain)
+    positive = left - uncertain - hard - plain
+    picks = round_.slices(math.ceil(SLICE * positive))
+    picks += round_.likely(positive - len(picks), "likely")
+    picks += round_.uncertain(uncertain)
+    picks += round_.hard_negatives(hard)
+    picks += round_.negatives(plain)
+    return picks + round_.likely(left - len(picks), "likely")
 
 
-def _spread(pool: _Pool, order: np.ndarray, count: int, *, taken: Sequence[int], per_group: int) -> list[int]:
-    """The first `count` of `order` that are not taken, spread out; what is too near or too many comes last."""
-    used = Counter(pool.groups[at] for at in taken)
-    closest = np.full(len(pool.clip_ids), -1.0)
-    if len(pool.labelled) and len(closest):
-        closest = (pool.vectors @ pool.labelled.T).max(axis=1)
-    for at in taken:
-        closest = np.maximum(closest, pool.vectors @ pool.vectors[at])
-    chosen: list[int] = []
-    gone = set(taken)
-    for mind_nearness, mind_groups in ((True, True), (False, True), (False, False)):
-        for at in order.tolist():
-            if len(chosen) == count:
-                return chosen
-            crowded = mind_groups and used[pool.groups[at]] >= per_group
-            if at in gone or crowded or (mind_nearness and closest[at] >= TOO_NEAR):
-                continue
-            chosen.append(at)
-            gone.add(at)
-            used[pool.groups[at]] += 1
-            closest = np.maximum(closest, pool.vectors @ pool.vectors[at])
-    return chosen
+def negatives_wanted(spec: Capability, labelled: Labelled, round_: Round, left: int) -> tuple[int, int]:
+    """How many hard and how many other negatives to ask for, of `left` clips.
+
+    Of all labels, these included, `negatives / (1 + negatives)` should be absent. Those there are count, and those
+    that the audit and the uncertain clips (half of them) are expected to bring.
+    """
+    wanted = spec.target.negatives
+    if wanted == 0:
+        return 0, 0
+    total = labelled.positives + labelled.negatives + round_.budget
+    coming = labelled.negatives + round_.expected_negatives + UNCERTAIN * round_.budget / 2
+    lacking = wanted / (1 + wanted) * total - coming
+    least = math.ceil(HARD * round_.budget)
+    asked = min(max(math.ceil(lacking), least), left // 2)
+    hard = min(max(math.ceil(asked / 2), least), asked)
+    return hard, asked - hard
