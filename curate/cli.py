@@ -13,6 +13,7 @@ import typer
 from curate.cli_capability import capability
 from curate.cli_collect import collect
 from curate.cli_decide import approve, decisions, proceed, reject, show_decisions
+from curate.cli_gaps import gaps
 from curate.cli_label import label
 from curate.cli_options import SOME_FAILED, Json, Revision, Who, Why, given_workspace, said, show_rows, user
 from curate.cli_search import search
@@ -164,23 +165,7 @@ def dedupe(
             print(html)
 
 
-@app.command()
-def gaps(as_json: Json = False) -> None:
-    """For each capability: target, supply, evaluation, and what is missing, most urgent first."""
-    from curate.console import out, show
-    from curate.targets.coverage import gaps as run_gaps
-    from curate.targets.coverage import slice_gaps
-
-    workspace = given_workspace()
-    found, slices = run_gaps(workspace), slice_gaps(workspace)
-    if as_json:
-        show({"capabilities": found.to_dicts(), "slices": slices.to_dicts()}, as_json=True)
-        return
-    show(found, columns=[name for name in found.columns if name not in ("spec_version", "gap_s", "labelled")])
-    short = slices.filter(slices["gap_clips"] > 0)
-    if short.height:
-        out.print("\nslices below their floor")
-        show(short)
+app.command()(gaps)
 
 
 @mix.command("build")
