@@ -102,7 +102,7 @@ def _first_seen(
 ) -> pl.DataFrame:
     """The keys of a table that no row had before `since`."""
     key = list(keys or TABLES[table].key)
-    rows = catalog.rows(table).group_by(key).agg(begun=pl.col("written_at").min(), *values)
+    rows = catalog.rows(table).group_by(key).agg(*values, begun=pl.col("written_at").min())
     return rows.filter(pl.col("begun") > since).collect()
 
 

@@ -157,7 +157,7 @@ def histogram(edges: Sequence[float], counts: Sequence[int], level: float | None
 def share_bar(requested: float, feasible: float, realised: float) -> Markup:
     """A share of a mix: asked for (line), possible (light), and what it became (dark)."""
     width = 160.0
-    most = max(requested, feasible, realised, 0.25)
+    most = max(requested, feasible, realised, 0.01)
 
     def at(share: float) -> float:
         return share / most * (width - 2)

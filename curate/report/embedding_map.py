@@ -46,14 +46,16 @@ def embedding_map(
         titles: of the capabilities, in the page's order.
 
     Returns:
-        points: for each clip x and y (0 to 1000, y down), and its group in each of `by`; of: number of kept clips;
+        points: for each clip x (0 to 1000), y (0 to `height`, down), and its group by capability; of: all kept clips;
         by: name -> names of groups, the largest first, at most COLOURS and "other"; data: what the page's script needs;
         sheet: JPEG for a data URI, None without pictures.
     """
     if clips.is_empty():
         return None
     flat = layout(matrix(clips["vector"]))
-    places = np.stack([500 + 490 * flat[:, 0], 500 - 490 * flat[:, 1]], axis=1).round().astype(int)
+    up = max(float(np.abs(flat[:, 1]).max()), 0.3)
+    height = round(20 + 2 * 480 * up)
+    places = np.stack([500 + 480 * flat[:, 0], height / 2 - 480 * flat[:, 1]], axis=1).round().astype(int)
     ids = clips["clip_id"].to_list()
     matched = _matches(ids, supply, titles)
     groups = {
@@ -69,6 +71,7 @@ def embedding_map(
         "points": [
             {"x": int(x), "y": int(y), "group": groups["capability"][1][at]} for at, (x, y) in enumerate(places)
         ],
+        "height": height,
         "of": len(supply.clips),
         "by": {name: of for name, (of, _) in groups.items()},
         "sheet": _sheet(clips, pictures),

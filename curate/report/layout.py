@@ -16,7 +16,11 @@ _EXAGGERATION = 12.0
 
 
 def layout(vectors: np.ndarray) -> np.ndarray:
-    """float32 [n, 2] in -1 to 1, both axes on one scale, for float [n, dim] of unit length, n at most MOST."""
+    """float32 [n, 2] in -1 to 1, both axes on one scale and the wider one first.
+
+    Args:
+        vectors: float [n, dim] of unit length, n at most MOST.
+    """
     count = len(vectors)
     if count == 0:
         return np.zeros((0, 2), np.float32)
@@ -24,6 +28,7 @@ def layout(vectors: np.ndarray) -> np.ndarray:
     flat = _principal(centred)
     if count > 10:
         flat = _embed(_affinities(centred), flat)
+        flat = _principal(flat - flat.mean(axis=0))
     flat = flat - (flat.max(axis=0) + flat.min(axis=0)) / 2
     return (flat / max(float(np.abs(flat).max()), 1e-9)).astype(np.float32)
 

@@ -169,7 +169,7 @@ const map = (() => {
     if (turn) {
       event.preventDefault();
       held = true;
-      if (chosen < 0) { show(nearest(500, 500)[0]); return; }
+      if (chosen < 0) { show(nearest(500, svg.viewBox.baseVal.height / 2)[0]); return; }
       let best = -1, least = Infinity;
       for (let at = 0; at < data.ids.length; at++) {
         const dx = data.x[at] - data.x[chosen], dy = data.y[at] - data.y[chosen];
