@@ -37,6 +37,8 @@ class Facts:
         in_mix: by capability, the clips with its role in the mix that was published, or fetched, last; None where none
             is.
         measuring: the groups of the validation and test splits.
+        sources: of the workspace, sorted.
+        longest_s: that a clip may be.
     """
 
     clips: pl.DataFrame
@@ -46,6 +48,8 @@ class Facts:
     evaluations: Mapping[tuple[str, str], tuple[float, float | None, float | None]]
     in_mix: Mapping[str, set[str]] | None
     measuring: set[str]
+    sources: list[str]
+    longest_s: float
 
 
 def read_facts(workspace: Workspace) -> Facts:
@@ -73,6 +77,8 @@ def read_facts(workspace: Workspace) -> Facts:
         evaluations=_newest_evaluations(catalog),
         in_mix=_in_newest_mix(workspace),
         measuring=set(groups.join(splits, on="video_id", how="semi")["group_id"]),
+        sources=sorted(workspace.sources()),
+        longest_s=workspace.analysis().clips.max_s,
     )
 
 
