@@ -219,9 +219,12 @@ def _record_outcomes(
 
 
 def _record_clips(workspace: Workspace, run_id: str, order: Decision, sent: Sequence[str]) -> None:
-    chosen = ordered_clips(order).filter(pl.col("clip_id").is_in(list(sent))).select("clip_id", "reason", "inclusion")
+    """Why each clip was first chosen: a clip drawn at random stays so, whatever orders it again."""
     ours = {"capability": pl.lit(order.subject), "decision_id": pl.lit(order.decision_id)}
-    workspace.catalog.write("orders", chosen.with_columns(**ours), run_id=run_id)
+    chosen = ordered_clips(order).select("clip_id", "reason", "inclusion").with_columns(**ours)
+    known = workspace.catalog.scan("orders").select("capability", "clip_id").collect()
+    new = chosen.filter(pl.col("clip_id").is_in(list(sent))).join(known, on=["capability", "clip_id"], how="anti")
+    workspace.catalog.write("orders", new, run_id=run_id)
 
 
 def _batches(items: Sequence[T], size: int) -> Iterator[list[T]]:
