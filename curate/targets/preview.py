@@ -18,6 +18,7 @@ import polars as pl
 
 from curate import views
 from curate.conditions import matching, names_of
+from curate.errors import InputError
 from curate.specs import Capability, read_spec
 from curate.targets.calibrate import CALIBRATED
 from curate.targets.match import conditions, spec_path
@@ -71,9 +72,11 @@ def one_spec(workspace: Workspace, name: str) -> Capability:
     Raises:
         InputError: there is no such capability, or its file is not one.
     """
-    path = workspace.configs / "capabilities" / f"{name}.yaml"
+    folder = workspace.configs / "capabilities"
+    path = folder / f"{name}.yaml"
     if not path.is_file():
-        return workspace.capability(name)
+        known = ", ".join(sorted(other.stem for other in folder.glob("*.yaml"))) or "none"
+        raise InputError(f"no capability {name!r}", where=folder, fix=f"Known: {known}")
     spec = read_spec(path, Capability)
     return spec if spec.id == name else workspace.capability(name)
 

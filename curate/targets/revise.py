@@ -69,9 +69,7 @@ def revised(workspace: Workspace, name: str | None = None, rev: str = HEAD) -> l
     found = []
     for each in names:
         before, trouble = _spec_at(workspace, each, rev) if each in then else (None, "")
-        after = one_spec(workspace, each) if each in now else None
-        if before is None and after is None and not trouble:
-            workspace.capability(each)
+        after = None if each in then and each not in now else one_spec(workspace, each)
         if trouble:
             found.append(Revised(each, rev, None, after.version if after else None, [], note=trouble))
         elif (before.version if before else None) != (after.version if after else None):
