@@ -60,6 +60,7 @@ class Clips:
         verdict: int8 [n]: 1 labelled present, 0 absent, -1 neither.
         labelled: bool [n]: it bears a label, of whatever verdict.
         way: int8 [n]: how its label came about, a number of WAYS; 0 where it has none.
+        fresh: bool [n]: its score was made without its label; else what that says of the score proves nothing.
     """
 
     score: np.ndarray
@@ -68,12 +69,17 @@ class Clips:
     verdict: np.ndarray
     labelled: np.ndarray
     way: np.ndarray
+    fresh: np.ndarray
+
+    @property
+    def told(self) -> np.ndarray:
+        """Whether a clip's label says what its score is worth, bool [n]."""
+        return (self.verdict >= 0) & self.fresh
 
 
 def allows(clips: Clips, *, calibrated: bool) -> bool:
     """Whether anything allows an estimate: LEAST_LABELS, of clips drawn at random or behind probabilities."""
-    told = clips.verdict >= 0
-    return int((told if calibrated else told & (clips.way == 0)).sum()) >= LEAST_LABELS
+    return int((clips.told if calibrated else clips.told & (clips.way == 0)).sum()) >= LEAST_LABELS
 
 
 @dataclass(frozen=True)
@@ -144,7 +150,7 @@ class Estimate:
 
     def _shift(self, inside: np.ndarray) -> tuple[float, float]:
         """Mean and variance of a slice's shift, from what its labels say beyond the curves; normal approximation."""
-        told = inside & (self.clips.verdict >= 0)
+        told = inside & self.clips.told
         log_odds = self.curves.log_odds(self.score[told], self.source[told]).mean(axis=0)
         positive, shift, curvature = self.clips.verdict[told], 0.0, 1 / SOURCE**2
         for _ in range(20):
@@ -159,7 +165,7 @@ def estimate(clips: Clips, *, seed: int = 0) -> Estimate:
     score = standardized(clips.score)
     source = _largest(clips.source)
     _, group = np.unique(clips.group, return_inverse=True)
-    told = clips.verdict >= 0
+    told = clips.told
     labelled = Labelled(
         score=score[told],
         source=source[told],

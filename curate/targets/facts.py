@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import polars as pl
 
 from curate import views
@@ -17,6 +16,7 @@ from curate.model import ZERO_SHOT
 from curate.targets.calibrate import CALIBRATED
 from curate.targets.estimate import OTHER, WAYS, Clips
 from curate.targets.frozen import MEASURING
+from curate.targets.trained import newest_trained
 from curate.workspace import Workspace
 
 _CERTAIN = 1e-6
@@ -32,7 +32,7 @@ class Facts:
         labels: in force on kept clips, with group_id and duration_s.
         reviewed: by capability, kept clips that two annotators or more say the same of.
         scores: by capability, of kept clips: clip_id, source, group_id, score, matches, eligible, calibrated, verdict,
-            labelled (or called a bad clip by anyone), way.
+            labelled (or called a bad clip by anyone), way, fresh.
         evaluations: by capability and metric: value, low, high, of the model trained last.
         in_mix: by capability, the clips with its role in the mix that was published, or fetched, last; None where none
             is.
@@ -73,7 +73,7 @@ def read_facts(workspace: Workspace) -> Facts:
         clips=clips,
         labels=labels,
         reviewed=_reviewed(catalog, supply),
-        scores=_scores(catalog, supply, labels, bad),
+        scores=_scores(workspace, supply, labels, bad),
         evaluations=_newest_evaluations(catalog),
         in_mix=_in_newest_mix(workspace),
         measuring=set(groups.join(splits, on="video_id", how="semi")["group_id"]),
@@ -85,7 +85,8 @@ def read_facts(workspace: Workspace) -> Facts:
 def for_estimate(scores: pl.DataFrame) -> Clips:
     """The eligible clips of a capability's scores, in their order, as an estimate takes them.
 
-    Their score is the similarity; the probability, in log odds, where a trained segmenter has a part in that.
+    Their score is the similarity; the probability, in log odds, where a trained segmenter has a part in that, and then
+    what it was trained on is not fresh.
     """
     eligible = scores.filter("eligible")
     return Clips(
@@ -95,24 +96,29 @@ def for_estimate(scores: pl.DataFrame) -> Clips:
         verdict=eligible["verdict"].to_numpy(),
         labelled=eligible["labelled"].to_numpy(),
         way=eligible["way"].to_numpy(),
+        fresh=eligible["fresh"].to_numpy(),
     )
 
 
-def _scores(catalog: Catalog, supply: pl.DataFrame, labels: pl.DataFrame, bad: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    known = ["clip_id", "capability"]
+def _scores(
+    workspace: Workspace, supply: pl.DataFrame, labels: pl.DataFrame, bad: pl.DataFrame
+) -> dict[str, pl.DataFrame]:
+    catalog, known = workspace.catalog, ["clip_id", "capability"]
     way = pl.col("reason").replace_strict(WAYS, default=OTHER, return_dtype=pl.Int8)
     ordered = catalog.scan("orders").select(*known, "reason").collect()
     told = labels.select(*known, "verdict").join(ordered, on=known, how="left")
     verdict = pl.col("verdict").replace_strict(VERDICTS, default=-1, return_dtype=pl.Int8)
     found = (
         catalog.scan("scores")
-        .select(*known, "similarity", "segmenter", "probability", "calibration", "matches", "eligible")
+        .select(*known, "similarity", "probability", "calibration", "matches", "eligible")
         .collect()
         .join(supply.select("clip_id", "source", "group_id"), on="clip_id")
         .join(told, on=known, how="left")
         .join(bad.with_columns(bad=pl.lit(value=True)), on="clip_id", how="left")
         .select(
-            *known, "source", "group_id", "similarity", "segmenter", "probability",
+            *known, "source", "group_id",
+            pl.col("similarity").fill_null(-1.0).cast(pl.Float64),
+            pl.col("probability").fill_null(0.0).cast(pl.Float64).clip(_CERTAIN, 1 - _CERTAIN),
             pl.col("matches", "eligible").fill_null(value=False),
             calibrated=pl.col("calibration").is_in(CALIBRATED).fill_null(value=False),
             labelled=pl.col("verdict").is_not_null() | pl.col("bad").is_not_null(),
@@ -121,18 +127,27 @@ def _scores(catalog: Catalog, supply: pl.DataFrame, labels: pl.DataFrame, bad: p
         )
         .sort("capability", "clip_id")
     )  # fmt: skip
-    parts = found.partition_by("capability", as_dict=True, maintain_order=True)
-    return {str(key[0]): _scored(rows) for key, rows in parts.items()}
+    by_segmenter, seen = _segmenter(workspace, supply)
+    asked = pl.col("capability").is_in(by_segmenter)
+    log_odds = (pl.col("probability") / (1 - pl.col("probability"))).log()
+    scored = found.with_columns(
+        score=pl.when(asked).then(log_odds).otherwise("similarity"),
+        fresh=~(asked & pl.col("group_id").is_in(seen)),
+    ).drop("similarity", "probability")
+    parts = scored.partition_by("capability", as_dict=True, maintain_order=True)
+    return {str(key[0]): rows for key, rows in parts.items()}
 
 
-def _scored(rows: pl.DataFrame) -> pl.DataFrame:
-    by_segmenter = rows["segmenter"].is_not_null().any() and bool(rows["calibrated"].any())
-    if by_segmenter:
-        share = rows["probability"].fill_null(0.0).cast(pl.Float64).clip(_CERTAIN, 1 - _CERTAIN).to_numpy()
-        score = np.log(share / (1 - share))
-    else:
-        score = rows["similarity"].fill_null(-1.0).cast(pl.Float64).to_numpy()
-    return rows.drop("similarity", "segmenter", "probability").with_columns(score=pl.Series(score, dtype=pl.Float64))
+def _segmenter(workspace: Workspace, supply: pl.DataFrame) -> tuple[list[str], list[str]]:
+    """The capabilities of which a trained segmenter makes the probabilities, and the groups that it was trained on."""
+    by_it = pl.col("features").str.contains("segmenter")
+    names = workspace.catalog.scan("calibrations").filter(by_it).select("capability").collect()["capability"].to_list()
+    trained = newest_trained(workspace)[0] if names else None
+    if trained is None:
+        return [], []
+    videos = trained.seen_videos or frozenset(supply["video_id"])
+    seen = supply.filter(pl.col("video_id").is_in(sorted(videos)))["group_id"]
+    return names, seen.unique().sort().to_list()
 
 
 def _reviewed(catalog: Catalog, supply: pl.DataFrame) -> dict[str, int]:

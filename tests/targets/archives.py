@@ -37,4 +37,4 @@ def archive(
     labelled[audit] = labelled[best] = True
     way[best] = LIKELY
     verdict = np.where(labelled, truth.astype(np.int8), -1).astype(np.int8)
-    return Archive(Clips(score, group // 10, group, verdict, labelled, way), truth)
+    return Archive(Clips(score, group // 10, group, verdict, labelled, way, np.ones(clips, bool)), truth)

@@ -60,7 +60,7 @@ def test_labels_of_one_video_say_less_than_those_of_many() -> None:
     labelled = np.arange(400) < 40
     verdict = np.where(labelled, random.random(400) < 0.5, -1).astype(np.int8)
     verdict[:40] = np.repeat([1, 0], 20)  # two videos, all of one show it and none of the other
-    apart = Clips(score, np.zeros(400), np.arange(400), verdict, labelled, np.zeros(400, np.int8))
+    apart = Clips(score, np.zeros(400), np.arange(400), verdict, labelled, np.zeros(400, np.int8), np.ones(400, bool))
     alike = replace(apart, group=np.where(labelled, np.arange(400) // 20, np.arange(400)))
     widths = [found.high - found.low for found in map(interval, (apart, alike))]
     assert widths[1] > 1.3 * widths[0]
@@ -73,6 +73,15 @@ def test_an_estimate_needs_probabilities_or_clips_drawn_at_random() -> None:
     assert allows(archive(0, audits=10).clips, calibrated=False)
     unlabelled = replace(found, verdict=np.full(600, -1, np.int8))
     assert not allows(unlabelled, calibrated=True)
+
+
+def test_what_a_score_was_made_from_proves_nothing_of_it() -> None:
+    """A segmenter scores what it was trained on as it was told; what nobody told it of it knows less well."""
+    found = archive(4, share=0.3, apart=1.0, audits=60, likely=0)
+    told = np.where(found.clips.labelled, found.clips.score + 6 * (2 * found.truth - 1), found.clips.score)
+    learnt = replace(found.clips, score=told, fresh=~found.clips.labelled)
+    assert not allows(learnt, calibrated=True)
+    assert interval(learnt) == interval(replace(learnt, verdict=np.full(600, -1, np.int8)))
 
 
 def test_slices_that_clips_tell_hold_even_where_one_is_unlike_the_rest() -> None:
