@@ -12,8 +12,8 @@ as a share of that budget; the mean over capabilities, of curves averaged over w
 regression) and interpolated. The interval is bootstrapped over worlds and capabilities.
 
 Clips are the shots of the plan of a world, drawn at two frames a second and embedded by its CLIP: codec, cuts and
-duplicates have benchmarks of their own. The recipe is a small one that learns as much from these labels as the default
-does in a fifth of its time.
+duplicates have benchmarks of their own. The recipe is a small one that takes a sixth of the time of the default: on one
+world it had F1 0.81 of 20 random labels and 0.93 of 80, where the default had 0.66 and 0.95.
 """
 
 import json
@@ -83,7 +83,7 @@ class Setup:
     capabilities: tuple[str, ...] = ACTIONS
 
 
-FULL = Setup(seeds=(11, 12, 13, 14, 15, 16), pool_videos=200, test_videos=200, rounds=(8, 16, 24, 40, 60, 80))
+FULL = Setup(seeds=(11, 12, 13, 14, 15), pool_videos=200, test_videos=200, rounds=(10, 20, 40, 80, 160))
 QUICK = Setup(seeds=(11,), pool_videos=60, test_videos=40, rounds=(8, 16, 32), capabilities=("bounce", *RARE))
 
 

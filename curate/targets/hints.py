@@ -123,8 +123,9 @@ def _neighbours(vectors: np.ndarray, positives: np.ndarray) -> tuple[np.ndarray,
     """The labelled positives nearest to each clip, int [n, k], and how far their votes are to be trusted."""
     if not len(positives) or not len(vectors):
         return np.zeros((len(vectors), 0), np.int64), 0.0
-    order = np.argsort(-(vectors @ positives.T), axis=1, kind="stable")
-    return order[:, :NEIGHBOURS], len(positives) / (len(positives) + TRUSTED)
+    unlike = -(vectors @ positives.T)
+    near = np.argpartition(unlike, NEIGHBOURS, axis=1) if len(positives) > NEIGHBOURS else np.argsort(unlike, axis=1)
+    return near[:, :NEIGHBOURS], len(positives) / (len(positives) + TRUSTED)
 
 
 def _is_known(spec: Capability, name: str) -> bool:

@@ -33,6 +33,8 @@ _BELOW = 5
 _UNCONTRASTED = 0.05
 """What contrast is worth at least: where nothing is known of it, all are worth the same."""
 
+_LEAST_CHANCE = 1e-6
+
 
 @dataclass(frozen=True)
 class Pick:
@@ -114,8 +116,9 @@ class Round:
         return [self._pick(at, "slice", f"{self.short.detail(at)}, {self.said[at]}") for at in found]
 
     def likely(self, count: int, reason: str) -> list[Pick]:
-        """Clips that probably show it."""
-        return [self._pick(at, reason, self.said[at]) for at in self._choose(self.chance, count, self.positive)]
+        """Clips that probably show it, down to the least likely: this part can always be filled."""
+        value = np.maximum(self.chance, _LEAST_CHANCE)
+        return [self._pick(at, reason, self.said[at]) for at in self._choose(value, count, self.positive)]
 
     def uncertain(self, count: int) -> list[Pick]:
         """Clips nearest to an even chance."""
@@ -136,9 +139,9 @@ class Round:
         return [self._pick(at, "negative", self.said[at]) for at in self._choose(1 - self.chance, count, self.negative)]
 
     def _choose(self, value: np.ndarray, count: int, labelled: np.ndarray, need: Need | None = None) -> list[int]:
-        gone = np.zeros(len(value), bool)
-        gone[self.chosen] = True
-        open_ = np.flatnonzero(~gone)
+        wanted = value > 0
+        wanted[self.chosen] = False
+        open_ = np.flatnonzero(wanted)
         if count < 1 or not len(open_):
             return []
         matters = _best(value, _STOOD_FOR)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,14 @@ from hypothesis import strategies as st
 from curate.analyze.embed import load_embedder
 from curate.errors import InputError
 from curate.mixes.publish import publish
+from curate.specs.analysis import Embedding
 from curate.targets.choose import REASONS, choose, draw
 from curate.vectors import unit
 from curate.workspace import Workspace, create_workspace
 from tests.dedupe.rows import Clip, write_clips
 from tests.targets.conftest import DIM, frames_like, write_capability, write_labels, write_scores
 
+SAMPLE = Embedding(model="sample", weights="sample", device="cpu")
 SETTINGS = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -45,20 +48,20 @@ def settle(workspace: Workspace, split: str, videos: Sequence[str]) -> None:
 
 
 def said(words: Sequence[str], seed: int) -> np.ndarray:
-    """Two frames of what the sample CLIP takes the words for, with a little noise; and its model id is `model()`."""
-    embedder = load_embedder(sample_embedding())
-    noise = np.random.default_rng(seed).standard_normal((2, embedder.dim)).astype(np.float32)
-    return unit(embedder.texts(list(words)).mean(axis=0) + 0.7 * unit(noise))
+    """Two frames of what the sample CLIP takes the words for, with noise."""
+    meant = _meant(tuple(words))
+    noise = np.random.default_rng(seed).standard_normal((2, len(meant))).astype(np.float32)
+    return unit(meant + 0.7 * unit(noise))
 
 
-def sample_embedding():  # type: ignore[no-untyped-def]
-    from curate.specs.analysis import Embedding
-
-    return Embedding(model="sample", weights="sample", device="cpu")
+@cache
+def _meant(words: tuple[str, ...]) -> np.ndarray:
+    return np.asarray(load_embedder(SAMPLE).texts(list(words)).mean(axis=0))
 
 
 def write_seen(workspace: Workspace, clips: Sequence[Clip]) -> None:
-    write_clips(workspace, clips, model_id=load_embedder(sample_embedding()).model_id)
+    """Clips that the sample CLIP has seen, as `said` has it."""
+    write_clips(workspace, clips, model_id=load_embedder(SAMPLE).model_id)
 
 
 def test_a_budget_has_a_part_for_each_purpose_and_says_which_in_words(empty: Workspace, many: list[Clip]) -> None:
@@ -172,7 +175,7 @@ def test_evaluation_gets_likely_clips_and_as_many_at_random(empty: Workspace, ma
 
 def test_negatives_are_asked_for_in_proportion_and_what_is_there_counts(empty: Workspace, many: list[Clip]) -> None:
     def negatives(found: pl.DataFrame) -> int:
-        return found["reason"].is_in(["negative", "hard-negative"]).sum()
+        return len(found.filter(pl.col("reason").is_in(["negative", "hard-negative"])))
 
     ids = [clip.clip_id for clip in many]
     write_scores(empty, "jump", {clip_id: float(at >= 50) for at, clip_id in enumerate(ids)})
@@ -183,6 +186,13 @@ def test_negatives_are_asked_for_in_proportion_and_what_is_there_counts(empty: W
     assert asked[0] == 0 < asked[0.25] < asked[2]
     write_labels(empty, "jump", dict.fromkeys(ids[:40], "absent"))
     assert negatives(choose(empty, "jump", 40)) < asked[2]
+
+
+def test_where_nothing_is_in_doubt_nothing_is_called_uncertain(empty: Workspace, many: list[Clip]) -> None:
+    write_scores(empty, "jump", {clip.clip_id: float(at >= 50) for at, clip in enumerate(many)})
+    found = choose(empty, "jump", 40)
+    assert ids_of(found, "uncertain") == [] and len(found) == 40
+    assert found.filter(reason="likely")["probability"].min() == 1
 
 
 def test_hard_negatives_look_like_what_the_spec_says_it_is_mistaken_for(empty: Workspace) -> None:
