@@ -30,7 +30,6 @@ from curate.report.status import Status, status
 from curate.report.supply import Supply, contact_sheet, read_supply, score_histogram, sources
 from curate.report.waiting import waiting
 from curate.specs import Capability
-from curate.targets.coverage import slice_gaps
 from curate.workspace import Workspace
 
 _PICTURES = 480
@@ -67,14 +66,13 @@ def write_report(workspace: Workspace, *, progress: Progress = silent) -> Path:
     chart = embedding_map(placed, supply, labels, pictures, titles)
     progress("report", 5, _STEPS)
     published = [asdict(each) for name in published_names(workspace) for each in versions(workspace, name)]
-    slices = slice_gaps(workspace).to_dicts()
     memory = workspace.reports / "told.json"
     before = recall(memory)
     state = {"catalog": catalog.versions(), "mixes": [each["tag"] for each in published]}
     said = told(standing.gaps, state, before)
     last = said["previous"]
     decisions = waiting(catalog)
-    capabilities = _capabilities(workspace, standing, specs, supply, calibrations, sheets, pictures, slices)
+    capabilities = _capabilities(workspace, standing, specs, supply, calibrations, sheets, pictures)
     progress("report", 6, _STEPS)
     html = render(
         "page.html",
@@ -86,7 +84,7 @@ def write_report(workspace: Workspace, *, progress: Progress = silent) -> Path:
         changes=None if last is None else changes(workspace, standing.gaps, published, last),
         capabilities=capabilities,
         titles=titles,
-        slices=slice_tables(slices, titles),
+        slices=slice_tables(standing.slices, titles),
         duplicates=with_pictures(pairs, pictures),
         losses=losses(catalog),
         map=chart,
@@ -165,7 +163,7 @@ def _level(calibrations: Mapping[str, Mapping[str, Any]], name: str) -> float | 
 def _capabilities(
     workspace: Workspace, standing: Status, specs: Mapping[str, Capability], supply: Supply,
     calibrations: Mapping[str, Mapping[str, Any]], sheets: Mapping[str, Mapping[str, list[dict[str, Any]]]],
-    pictures: Pictures, slices: Sequence[Mapping[str, Any]],
+    pictures: Pictures,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Everything the page says of each capability, the most urgent first."""
     evaluations, times = read_evaluations(workspace.catalog), label_times(workspace.catalog)
@@ -181,7 +179,7 @@ def _capabilities(
         found.append({
             **row,
             "spec": spec,
-            "short": bool(row["gap_clips"]) or any(s["gap_clips"] for s in slices if s["capability"] == name),
+            "short": bool(row["gap_clips"]) or any(s["gap_clips"] for s in standing.slices if s["capability"] == name),
             "sources": sources(scores),
             "calibration": calibration,
             "supply": charts.supply_bar(row["positives"], row["target"], expected),

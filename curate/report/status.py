@@ -9,7 +9,7 @@ from curate import views
 from curate.catalog import Catalog
 from curate.decisions import PROPOSED, decisions
 from curate.mixes.load import versions
-from curate.targets.coverage import gaps
+from curate.targets.coverage import coverage
 from curate.workspace import Workspace
 
 
@@ -22,6 +22,7 @@ class Status:
         footage_h: hours of decoded video.
         clips, kept: clips of the current analysis, and those left when duplicates are out.
         gaps: one dict for each capability, most urgent first (see `curate.targets.coverage.gaps`).
+        slices: one dict for each of their slices (see `slice_gaps` there).
         labels: labels in force by verdict.
         mixes: the newest version of each published mix.
         evaluations: F1@0.5 of each model on the newest evaluated mix, per capability.
@@ -34,6 +35,7 @@ class Status:
     clips: int
     kept: int
     gaps: list[dict[str, Any]]
+    slices: list[dict[str, Any]]
     labels: dict[str, int]
     mixes: list[dict[str, Any]]
     evaluations: list[dict[str, Any]]
@@ -77,7 +79,8 @@ def status(workspace: Workspace) -> Status:
     labels = dict(views.labels(catalog).group_by("verdict").len().sort("verdict").collect().iter_rows())
     published = [versions(workspace, name) for name in workspace.mixes()]
     newest = [asdict(found[-1]) for found in published if found]
-    found = gaps(workspace).to_dicts()
+    supply = coverage(workspace)
+    found = supply.capabilities.to_dicts()
     evaluations = _newest_evaluations(catalog)
     waiting = len(decisions(catalog, status=[PROPOSED]))
     step = _next_step(waiting, sum(files.values()), sum(labels.values()), newest, evaluations, found)
@@ -87,6 +90,7 @@ def status(workspace: Workspace) -> Status:
         clips=clips.height,
         kept=kept,
         gaps=found,
+        slices=supply.slices.to_dicts(),
         labels=labels,
         mixes=newest,
         evaluations=evaluations,

@@ -10,9 +10,8 @@ from curate.report.links import write_links
 from curate.workspace import Workspace
 from tests.dedupe.conftest import workspace
 from tests.dedupe.rows import Clip, write_clips
-from tests.report.test_results import browser
 
-__all__ = ["browser", "workspace"]
+__all__ = ["workspace"]
 
 MARKUP = "<img src=x onerror=document.title='broken'>"
 

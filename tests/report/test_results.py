@@ -1,6 +1,5 @@
 """The page of a search in a real browser, with names that would be markup if they were not escaped."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import cv2
 import numpy as np
 import polars as pl
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from curate import views
 from curate.report.results import Question, write_results
@@ -16,19 +15,10 @@ from curate.search.search import search_clips
 from curate.workspace import Workspace
 from tests.dedupe.conftest import footage, workspace
 from tests.dedupe.rows import Clip, write_clips
-from tests.report.test_page import ARGUMENTS, CHROMIUM
 
 __all__ = ["footage", "workspace"]
 
 MARKUP = "<script>document.title='broken'</script><img src=x onerror=alert(1)>"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

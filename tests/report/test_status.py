@@ -3,6 +3,7 @@
 import polars as pl
 import pytest
 
+from curate.decisions import LABEL_ORDER, propose
 from curate.errors import InputError
 from curate.report.status import status
 from curate.report.trace import trace
@@ -22,6 +23,22 @@ def test_status_accounts_for_every_file_and_names_the_next_step(sample_world: Wo
 
 def test_status_of_an_empty_workspace_says_how_to_begin(workspace: Workspace) -> None:
     assert "curate collect" in status(workspace).next_step
+
+
+def test_waiting_decisions_come_before_all_else(workspace: Workspace) -> None:
+    for at in range(2):
+        propose(
+            workspace.catalog,
+            LABEL_ORDER,
+            f"skill_{at}",
+            plan={"clips": at},
+            evidence={},
+            cost={},
+            who="ana",
+            why="gap",
+        )
+    found = status(workspace)
+    assert (found.waiting, found.next_step) == (2, "2 decisions wait: `curate decisions`")
 
 
 def test_a_dropped_clip_traces_to_the_clip_that_stands_for_it(sample_world: World) -> None:
