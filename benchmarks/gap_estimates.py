@@ -1,0 +1,190 @@
+"""The interval of how many unlabelled clips show a capability holds the truth at its stated rate, and is narrow.
+
+    python -m benchmarks.gap_estimates [--quick] [--json]
+
+50 archives of the sample world's clips (`benchmarks.gap_archives`): 300 to 1,200 clips of any of its capabilities, of
+which 1, 5 or 30% show it, are scored, labelled in rounds of 40 as `choose` says, and scored again; after each round the
+interval that `curate gaps` gives for all clips, and for each source, color and condition, is held against the truth.
+Beside them stand archives of drawn scores, 30 of each kind, with what is hard: poor scores, positives that look like
+nothing, a source that misleads.
+
+The figure is the share of intervals of all unlabelled clips that hold, over both, stated at 0.95. Widths are beside
+those of a binomial interval (Clopper and Pearson) from the audits alone, as a survey without scores would give.
+"""
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from scipy.stats import beta
+
+from benchmarks.claim import Result, main
+from benchmarks.gap_archives import KINDS, Footage, Scored, Take, draw_pool, drawn, footage, label_round
+from curate.sample.scenes import ACTIONS
+from curate.targets.choose import choose
+from curate.targets.coverage import coverage
+from curate.targets.estimate import LEAST_LABELS, Clips, count, estimate
+from curate.targets.score import score
+from curate.views import labels
+
+SAMPLE = "sample world"
+SHARES = (0.01, 0.05, 0.3)
+_POOL_SEED = 4100
+_SEED = 41
+_BUDGET = 40
+_TARGET = 0.93
+
+
+@dataclass(frozen=True)
+class Held:
+    """One interval against the truth; `plain` is the width of the interval from the audits alone."""
+
+    of: str
+    part: str
+    share: float
+    low: float
+    high: float
+    truth: int
+    plain: float | None = None
+
+    @property
+    def holds(self) -> bool:
+        return self.low <= self.truth <= self.high
+
+
+def measure(quick: bool) -> Result:
+    archives, rounds, each, pool = (6, 3, 2, 100) if quick else (50, 4, 30, 600)
+    takes = draw_pool(pool, _POOL_SEED)
+    found: list[Held] = []
+    for at in range(archives):
+        random = np.random.default_rng([_SEED, at])
+        capability, share = str(random.choice(ACTIONS)), SHARES[at % len(SHARES)]
+        with tempfile.TemporaryDirectory() as directory:
+            found += _of_sample(takes, capability, share, Path(directory) / "w", rounds, random)
+    for kind in KINDS:
+        for at in range(each):
+            random = np.random.default_rng([_SEED, at, *kind.encode()])
+            found += _of_scores(kind, SHARES[at % len(SHARES)], rounds, random)
+    whole = [held for held in found if held.part == "all"]
+    return Result(
+        value=float(np.mean([held.holds for held in whole])),
+        unit=f"of {len(whole)} intervals stated at 0.95 hold, at {_width(whole):.2f} of the plain interval's width",
+        target=_TARGET,
+        at_most=False,
+        rows=_rows(found),
+        notes=f"{archives} archives of the sample world, {each} of each kind of drawn scores, {rounds} rounds of"
+        f" {_BUDGET} labels; width: median, as a share of a binomial interval's from the audits alone",
+    )
+
+
+def _of_sample(
+    takes: list[Take], capability: str, share: float, directory: Path, rounds: int, random: np.random.Generator
+) -> Iterable[Held]:
+    made = footage(takes, capability, share, int(random.choice([300, 600, 1200])), directory, random)
+    catalog = made.workspace.catalog
+    score(made.workspace)
+    audits: list[str] = []
+    for number in range(rounds):
+        picked = choose(made.workspace, capability, _BUDGET, seed=number)
+        orders = picked.select("clip_id", "reason", "inclusion").with_columns(capability=pl.lit(capability))
+        catalog.write("orders", orders, run_id="benchmark")
+        catalog.write("labels", [made.label(capability, clip) for clip in picked["clip_id"]], run_id="benchmark")
+        score(made.workspace)
+        audits += picked.filter(pl.col("inclusion").is_not_null())["clip_id"].to_list()
+        yield from _of_workspace(made, capability, share, audits)
+
+
+def _of_workspace(made: Footage, capability: str, share: float, audits: list[str]) -> Iterable[Held]:
+    """What `curate gaps` says of a workspace now, against its truth."""
+    done = set(labels(made.workspace.catalog).collect()["clip_id"])
+    open_ = {clip: take for clip, take in made.takes.items() if clip not in done}
+    showing = {clip: take for clip, take in open_.items() if take.action == capability}
+    source = dict(made.workspace.catalog.read("videos")["video_id", "source"].iter_rows())
+    clips = made.workspace.catalog.read("clips")
+    video, start_s = dict(clips["clip_id", "video_id"].iter_rows()), dict(clips["clip_id", "start_s"].iter_rows())
+    found = coverage(made.workspace)
+    [row] = found.capabilities.iter_rows(named=True)
+    if row["candidates"] is not None:
+        hits = sum(made.takes[clip].action == capability for clip in audits)
+        plain = _plain(hits, len(audits), len(open_))
+        yield Held(SAMPLE, "all", share, row["candidates_low"], row["candidates_high"], len(showing), plain)
+    for part in found.slices.filter(pl.col("candidates").is_not_null()).iter_rows(named=True):
+        if part["slice"] == "source":
+            truth = sum(source[video[clip]] == part["value"] for clip in showing)
+        elif part["value"]:
+            truth = sum(take.fields[part["slice"]] == part["value"] for take in showing.values())
+        else:
+            truth = sum(start_s[clip] < 15 for clip in showing)
+        yield Held(SAMPLE, part["slice"], share, part["candidates_low"], part["candidates_high"], truth)
+
+
+def _of_scores(kind: str, share: float, rounds: int, random: np.random.Generator) -> Iterable[Held]:
+    made = drawn(kind, share, int(random.choice([300, 1000, 3000])), random)
+    for _ in range(rounds):
+        label_round(made, _BUDGET, random)
+        told = int(made.audit.sum())
+        if told < LEAST_LABELS:
+            continue
+        guess = estimate(_clips(made))
+        open_ = ~made.labelled
+        plain = _plain(int(made.truth[made.audit].sum()), told, int(open_.sum()))
+        whole = count(guess.draws)
+        yield Held(kind, "all", share, whole.low, whole.high, int(made.truth[open_].sum()), plain)
+        for source in np.unique(made.source):
+            inside = made.source == source
+            part = count(guess.slice_draws(inside))
+            yield Held(kind, "source", share, part.low, part.high, int(made.truth[open_ & inside].sum()))
+
+
+def _clips(made: Scored) -> Clips:
+    verdict = np.where(made.labelled, made.truth, -1).astype(np.int8)
+    way = (made.labelled & ~made.audit).astype(np.int8)
+    return Clips(made.score, made.source, made.group, verdict, made.labelled, way, np.ones(len(verdict), bool))
+
+
+def _plain(hits: int, audits: int, clips: int) -> float | None:
+    """The width of the binomial interval of the audits' share, in clips."""
+    if not audits:
+        return None
+    low = beta.ppf(0.025, hits, audits - hits + 1) if hits else 0.0
+    high = beta.ppf(0.975, hits + 1, audits - hits) if hits < audits else 1.0
+    return float(high - low) * clips
+
+
+def _rows(found: list[Held]) -> list[dict[str, Any]]:
+    """How many hold, how wide: for each kind of archive and part of it, and for all clips by share of positives."""
+    groups: dict[tuple[str, str, str], list[Held]] = {}
+    for held in found:
+        groups.setdefault((held.of, held.part, "any"), []).append(held)
+        if held.part == "all":
+            kind = held.of if held.of == SAMPLE else "drawn scores"
+            groups.setdefault((kind, "all", f"{held.share:g}"), []).append(held)
+    return [
+        {
+            "archives": key[0],
+            "part": key[1],
+            "share": key[2],
+            "intervals": len(some),
+            "hold": float(np.mean([held.holds for held in some])),
+            "too_high": float(np.mean([held.low > held.truth for held in some])),
+            "too_low": float(np.mean([held.high < held.truth for held in some])),
+            "truth": float(np.median([held.truth for held in some])),
+            "width_clips": float(np.median([held.high - held.low for held in some])),
+            "width": _width(some),
+        }
+        for key, some in sorted(groups.items(), key=lambda item: (item[0][0] != SAMPLE, *item[0]))
+    ]
+
+
+def _width(some: list[Held]) -> float | None:
+    """The median width, against the plain interval's."""
+    widths = [(held.high - held.low) / held.plain for held in some if held.plain]
+    return float(np.median(widths)) if widths else None
+
+
+if __name__ == "__main__":
+    main("gap_estimates", measure)
