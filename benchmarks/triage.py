@@ -53,7 +53,7 @@ _RATE = Fraction(25)
 _SIZE = (320, 180)
 _SEED = 1
 _SHUFFLES = 200
-_SCENE_CAPABILITY = {
+SCENE_CAPABILITY = {
     "id": SCENE,
     "title": "Footage at night",
     "owner": "benchmark",
@@ -178,7 +178,7 @@ def measure(quick: bool) -> Result:
         for gops_s in ((2.0, 10.0), (2.0, 2.0)):
             corpus = plan_corpus(videos, _SEED, gops_s)
             workspace = _workspace(Path(scratch) / f"up_to_{gops_s[1]:g}")
-            cost = _cost(Path(scratch), sum(gops_s) / 2, workspace.analysis(), quick)
+            cost = cost_of_looking(Path(scratch), sum(gops_s) / 2, workspace.analysis(), quick)
             render_corpus(workspace.root / "footage", corpus)
             rows += _rows(workspace, {planned.file: planned for planned in corpus}, gops_s, cost)
             shutil.rmtree(workspace.root)
@@ -220,7 +220,7 @@ def _rows(workspace: Workspace, corpus: dict[str, Planned], gops_s: tuple[float,
     return rows
 
 
-def _cost(directory: Path, gop_s: float, analysis: Analysis, quick: bool) -> dict[str, float]:
+def cost_of_looking(directory: Path, gop_s: float, analysis: Analysis, quick: bool) -> dict[str, float]:
     """Processor time of looking at a video over that of analysing it: of decoding alone, and of all.
 
     On footage of an ordinary size; opening a file costs some milliseconds, which short and small videos feel more.
@@ -248,7 +248,7 @@ def _cost(directory: Path, gop_s: float, analysis: Analysis, quick: bool) -> dic
 def _workspace(directory: Path) -> Workspace:
     """A workspace of the sample model that looks for both things in ./footage."""
     workspace = create_workspace(directory, sample=True)
-    (workspace.configs / "capabilities" / f"{SCENE}.yaml").write_text(yaml.safe_dump(_SCENE_CAPABILITY))
+    (workspace.configs / "capabilities" / f"{SCENE}.yaml").write_text(yaml.safe_dump(SCENE_CAPABILITY))
     return workspace
 
 

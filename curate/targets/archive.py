@@ -29,13 +29,13 @@ class Archive:
         copies: files set aside as near copies, by their place.
     """
 
-    def __init__(self, workspace: Workspace, spec: Capability, here: Collecting) -> None:
+    def __init__(self, workspace: Workspace, spec: Capability, here: Collecting, progress: Progress = silent) -> None:
         """Reads what is known; `refresh` adds what was found.
 
         Raises:
             InputError: an exemplar of the capability cannot be used.
         """
-        self._catalog, self._run_id = workspace.catalog, here.run_id
+        self._catalog, self._run_id, self._progress = workspace.catalog, here.run_id, progress
         self._aim = Aim(workspace, spec, here.run_id)
         collected = items_of(workspace.catalog)
         waiting = {file.item for file in here.pending}
@@ -75,10 +75,10 @@ class Archive:
         free = self._waits & ~self._gone
         return [int(at) for at in np.flatnonzero(free) if at not in self.copies]
 
-    def look(self, places: Sequence[int], progress: Progress = silent) -> None:
+    def look(self, places: Sequence[int]) -> None:
         """Looks at the keyframes of files."""
         self._tried[list(places)] = True
-        self._take(self._aim.look([self.files[at] for at in places], progress))
+        self._take(self._aim.look([self.files[at] for at in places], self._progress))
 
     def set_copies_aside(self, ranked: Sequence[int]) -> set[int]:
         """Those of the files that show what is collected, or what one before them shows; they are not open any more."""

@@ -24,6 +24,8 @@ from curate.targets.arms import Arms
 
 SHAPE = 0.5
 """Of the gamma prior of a rate: one arm in four has under a tenth of its source's rate, one in six over twice it."""
+LIFTS, SHARES = (1.0, 30.0), (0.9, 0.1)
+"""One arm in ten may hold thirty times what the others around it do: what is rare is rich somewhere."""
 CLIPS_PER_HOUR = 6.0
 """Expected of all footage before anything is known: of some 600 clips an hour, one in a hundred."""
 QUANTILES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
@@ -34,8 +36,9 @@ FLOORS = (0.003, 0.03, 0.3)
 """What a keyframe below the step counts."""
 BLIND = 0.2
 """Probability, beforehand, that keyframes tell nothing."""
-LEAST_LOOKS = 8
-"""Files looked at from which an arm has a distribution of its own; before that it borrows."""
+_LEAST_RATE = 1e-9
+BORROWED = 20.0
+"""Looks at files of all folders that count in what looks at a folder are expected to show, beside its own."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,10 @@ class Posterior:
         arms: the tree.
         weights: float [c], probability of each curve.
         promise: float [c, n], what each file's keyframes promise, 1 on average over the files looked at; for a file
-            not looked at, the mean of its arm's.
-        counts: float [nodes], useful clips found below each node, in files' worth.
-        hours: float [c, nodes], hours analysed below each node, weighted by their promise, in files' worth.
+            not looked at, the mean of its arm's looks and BORROWED others.
+        counts: float [arms], useful clips found, in files' worth.
+        hours: float [c, arms], hours analysed, weighted by their promise, in files' worth.
+        known: float [c, nodes], how many arms' worth is known below each node; `rates`, the mean rate of what is.
         per_file: useful clips that the file of a useful clip has on average.
     """
 
@@ -80,27 +84,39 @@ class Posterior:
     promise: np.ndarray
     counts: np.ndarray
     hours: np.ndarray
+    known: np.ndarray
+    rates: np.ndarray
     per_file: float
 
     def draw(self, rng: np.random.Generator, draws: int) -> "Draws":
         """Curves and rates as they may be; the same for the same state of `rng`."""
         curve = rng.choice(len(self.weights), size=draws, p=self.weights)
-        rates = np.empty((draws, len(self.counts)))
+        nodes = np.empty((draws, len(self.arms.parents)))
         for node, parent in enumerate(self.arms.parents):
-            mean = CLIPS_PER_HOUR if parent < 0 else rates[:, parent]
-            shape = SHAPE + self.counts[node]
-            rates[:, node] = rng.gamma(shape, 1.0, draws) / (SHAPE / mean + self.hours[curve, node])
-            np.maximum(rates[:, node], 1e-9, out=rates[:, node])
-        return Draws(curve, rates[:, self.arms.leaves])
+            above = CLIPS_PER_HOUR if parent < 0 else nodes[:, parent]
+            known = self.known[curve, node]
+            mean = (above + known * self.rates[curve, node]) / (1 + known)
+            shape = SHAPE * (1 + known)
+            nodes[:, node] = np.maximum(rng.gamma(shape) * mean / shape, _LEAST_RATE)
+        above = nodes[:, self.arms.parents[self.arms.leaves]]
+        rate, chance = _parts(above, self.counts, self.hours[curve])
+        part = (rng.random(above.shape)[..., None] > np.cumsum(chance, axis=-1)).sum(axis=-1)
+        part = np.minimum(part, len(LIFTS) - 1)
+        chosen = np.take_along_axis(rate, part[..., None], axis=-1)[..., 0]
+        drawn = rng.gamma(SHAPE + self.counts, size=above.shape) / (chosen + self.hours[curve])
+        return Draws(curve, np.maximum(drawn, _LEAST_RATE))
 
     def means(self) -> np.ndarray:
         """float [c, arms]: the expected rates, given each curve."""
-        rates = _means(self.arms, self.counts, self.hours)
-        return rates[:, self.arms.leaves]
+        rate, chance = _parts(self._above(), self.counts, self.hours)
+        return np.asarray((chance * (SHAPE + self.counts)[:, None] / (rate + self.hours[..., None])).sum(axis=-1))
 
     def expected(self, arm: np.ndarray) -> np.ndarray:
         """float [n]: useful clips expected in an hour of each file, whose arms these are."""
         return np.asarray(np.einsum("c,cn,cn->n", self.weights, self.means()[:, arm], self.promise))
+
+    def _above(self) -> np.ndarray:
+        return _above(self.arms, self.known, self.rates)
 
 
 @dataclass(frozen=True)
@@ -117,46 +133,67 @@ def learn(arms: Arms, footage: Footage) -> Posterior:
     done, found = footage.done, footage.found
     total = float(found[done].sum())
     per_file = max(float((found[done] ** 2).sum()) / total, 1.0) if total > 0 else 1.0
-    counts = _sums(arms, np.bincount(footage.arm[done], found[done], len(arms.names))[None])[0] / per_file
-    exposure = promise[:, done] * footage.hours[done]
-    by_arm = np.stack([np.bincount(footage.arm[done], row, len(arms.names)) for row in exposure])
-    hours = _sums(arms, by_arm) / per_file
+    counts = np.bincount(footage.arm[done], found[done], len(arms.names)) / per_file
+    exposure = promise[:, done] * footage.hours[done] / per_file
+    hours = np.stack([np.bincount(footage.arm[done], row, len(arms.names)) for row in exposure])
+    known, rates = _pooled(arms, counts, hours)
+    rate, _ = _parts(_above(arms, known, rates), counts, hours)
+    parts = _log_parts(rate, counts, hours)
+    of_arms = np.log(np.exp(parts - parts.max(axis=-1, keepdims=True)).sum(axis=-1)) + parts.max(axis=-1)
+    of_files = np.log(np.maximum(exposure, 1e-12)) @ (found[done] / per_file)
     prior = np.full(len(promise), (1 - BLIND) / max(len(promise) - 1, 1))
     prior[0] = BLIND if len(promise) > 1 else 1.0
-    of_files = np.log(np.maximum(exposure, 1e-12)) @ (found[done] / per_file)
-    log_weights = np.log(prior) + _fit(arms, counts, hours) + of_files
+    log_weights = np.log(prior) + of_arms.sum(axis=1) + of_files
     weights = np.exp(log_weights - log_weights.max())
-    return Posterior(arms, weights / weights.sum(), promise, counts, hours, per_file)
+    return Posterior(arms, weights / weights.sum(), promise, counts, hours, known, rates, per_file)
 
 
-def _fit(arms: Arms, counts: np.ndarray, hours: np.ndarray) -> np.ndarray:
-    """Log likelihood of what was found in the arms under each curve, float [c], their rates integrated out.
+def _parts(above: np.ndarray, counts: np.ndarray, hours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each arm the prior's parts, poor to rich: the rate of each part's gamma, and its probability now.
 
-    What is the same under all curves is left out.
+    float [..., arms, parts] each; the likelihood of a part is that of its counts, with the arm's rate integrated out.
     """
-    leaves = arms.leaves
-    above = arms.parents[leaves]
-    means = np.where(above >= 0, _means(arms, counts, hours)[:, above], CLIPS_PER_HOUR)
-    rate = SHAPE / means
-    return np.asarray((SHAPE * np.log(rate) - (SHAPE + counts[leaves]) * np.log(rate + hours[:, leaves])).sum(axis=1))
+    lifts, shares = np.array(LIFTS), np.array(SHARES)
+    rate = SHAPE / (above[..., None] * lifts / float(lifts @ shares))
+    logs = _log_parts(rate, counts, hours)
+    chance = np.exp(logs - logs.max(axis=-1, keepdims=True))
+    return rate, chance / chance.sum(axis=-1, keepdims=True)
 
 
-def _means(arms: Arms, counts: np.ndarray, hours: np.ndarray) -> np.ndarray:
-    """float [c, nodes]: the expected rate of each node, given that of the node above it."""
-    rates = np.empty_like(hours)
-    for node, parent in enumerate(arms.parents):
-        above = CLIPS_PER_HOUR if parent < 0 else rates[:, parent]
-        rates[:, node] = (SHAPE + counts[node]) / (SHAPE / above + hours[:, node])
-    return rates
+def _log_parts(rate: np.ndarray, counts: np.ndarray, hours: np.ndarray) -> np.ndarray:
+    """Log of each part's prior probability and likelihood, but for what is the same for all parts and curves."""
+    spent = np.log(rate + hours[..., None])
+    return np.asarray(np.log(SHARES) + SHAPE * np.log(rate) - (SHAPE + counts)[:, None] * spent)
 
 
-def _sums(arms: Arms, by_arm: np.ndarray) -> np.ndarray:
-    """float [c, nodes] of float [c, arms]: a node has what is below it."""
-    sums = np.zeros((len(by_arm), len(arms.parents)))
-    sums[:, arms.leaves] = by_arm
+def _pooled(arms: Arms, counts: np.ndarray, hours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How much is known below each node, in arms, and the mean rate there; float [c, nodes] each.
+
+    Arms count alike once they are known: a campaign analyses most where most is found, and pooled hours would say that
+    all of a source is like its best folder. An arm is known by the share of its own rate that its data decide.
+    """
+    overall = (SHAPE + counts.sum()) / (SHAPE / CLIPS_PER_HOUR + hours.sum(axis=1))
+    share = hours / (hours + SHAPE / overall[:, None])
+    known, sums = np.zeros((2, len(hours), len(arms.parents)))
+    above = arms.parents[arms.leaves]
+    for arm, node in enumerate(above):
+        known[:, node] += share[:, arm]
+        sums[:, node] += share[:, arm] * counts[arm] / np.maximum(hours[:, arm], 1e-12)
     for node in range(len(arms.parents) - 1, 0, -1):
-        sums[:, arms.parents[node]] += sums[:, node]
-    return sums
+        if arms.inside[node].sum() > 1 or node not in arms.leaves:
+            weight = known[:, node] / (1 + known[:, node])
+            known[:, arms.parents[node]] += weight
+            sums[:, arms.parents[node]] += weight * sums[:, node] / np.maximum(known[:, node], 1e-12)
+    return known, sums / np.maximum(known, 1e-12)
+
+
+def _above(arms: Arms, known: np.ndarray, rates: np.ndarray) -> np.ndarray:
+    """float [c, arms]: the expected mean rate of the folder above each arm."""
+    nodes = np.empty_like(known)
+    for node, parent in enumerate(arms.parents):
+        above = CLIPS_PER_HOUR if parent < 0 else nodes[:, parent]
+        nodes[:, node] = (above + known[:, node] * rates[:, node]) / (1 + known[:, node])
+    return np.maximum(nodes[:, arms.parents[arms.leaves]], _LEAST_RATE)
 
 
 def _promises(arms: Arms, footage: Footage) -> np.ndarray:
@@ -177,26 +214,10 @@ def _promises(arms: Arms, footage: Footage) -> np.ndarray:
             for floor in FLOORS:
                 promise[curve, looked] = floor + (1 - floor) * share
                 curve += 1
-    weight = footage.hours[looked]
-    promise /= np.average(promise[:, looked], axis=1, weights=weight)[:, None]
-    _borrow(arms, footage, looked, promise)
-    return promise
-
-
-def _borrow(arms: Arms, footage: Footage, looked: np.ndarray, promise: np.ndarray) -> None:
-    """Gives files that were not looked at the mean of the nearest folder that has LEAST_LOOKS."""
+    promise /= np.average(promise[:, looked], axis=1, weights=footage.hours[looked])[:, None]
     missing = ~footage.looked
+    seen = np.bincount(footage.arm[looked], minlength=len(arms.names))
     for arm in np.unique(footage.arm[missing]):
-        known = nearest_looks(arms, footage.arm[looked], int(arm))
-        promise[:, missing & (footage.arm == arm)] = promise[:, looked[known]].mean(axis=1)[:, None]
-
-
-def nearest_looks(arms: Arms, arm_of_look: np.ndarray, arm: int) -> np.ndarray:
-    """Which of the looks, by their arms, are of the smallest folder around `arm` that has LEAST_LOOKS; else all."""
-    node = int(arms.leaves[arm])
-    while node >= 0:
-        known = arms.inside[node][arm_of_look]
-        if known.sum() >= LEAST_LOOKS:
-            return np.asarray(known)
-        node = int(arms.parents[node])
-    return np.ones(len(arm_of_look), dtype=bool)
+        sums = promise[:, looked[footage.arm[looked] == arm]].sum(axis=1)
+        promise[:, missing & (footage.arm == arm)] = ((sums + BORROWED) / (seen[arm] + BORROWED))[:, None]
+    return promise

@@ -30,7 +30,7 @@ from curate.specs import Capability
 from curate.targets.account import CampaignSummary, Rest, account, arm_yields, rest_of, useful_clips
 from curate.targets.archive import Archive
 from curate.targets.bandit import learn
-from curate.targets.rounds import PARTS, Open, explored, hours_of_round, to_analyse, to_look_at
+from curate.targets.rounds import choose, hours_of_round
 from curate.targets.score import score
 from curate.targets.supply import Supply, supply, worth
 from curate.workspace import Workspace, new_run_id
@@ -39,8 +39,6 @@ NOT_REACHED = "not reached"
 IN_HAND = "in hand"
 WORTH_H = 20.0
 """Most hours of footage that one more useful clip may be expected to cost, where nobody says otherwise."""
-_LOOKS = 3
-"""How often a round looks at more keyframes before it makes do with those it has."""
 _ENOUGH_FILES = 20
 """Analysed, before which nothing is called not worth it."""
 _CHOOSING, _ACCOUNTING = 0, 1
@@ -200,7 +198,7 @@ class _Campaign:
         self._workspace, self._catalog, self._spec = workspace, workspace.catalog, spec
         self._plan, self._here, self._progress = plan, here, progress
         self._started, self._rounds = time.monotonic(), 0
-        self._archive = Archive(workspace, spec, here)
+        self._archive = Archive(workspace, spec, here, progress)
         self._clips = worth(self._catalog, spec)
         self._wanted = self._useful_before = 0.0
 
@@ -318,43 +316,18 @@ class _Campaign:
         choice = archive.open()
         posterior = learn(archive.arms, archive.footage)
         rest = rest_of(posterior, archive.footage, choice.looked | choice.unseen, rng)
-        if rest.clips_high < 1 and int(archive.footage.done.sum()) >= _ENOUGH_FILES:
+        known_enough = int(archive.footage.done.sum()) >= _ENOUGH_FILES
+        if rest.clips_high < 1 and known_enough:
             return f"what is left is expected to hold {_rest(rest)}"
-        draws = posterior.draw(rng, PARTS)
-        first = explored(archive.footage, choice, hours, rng)
-        for _ in range(_LOOKS):
-            looks = to_look_at(posterior, archive.footage, choice, draws, hours, first, rng)
-            if not looks:
-                break
-            archive.look(looks, self._progress)
-            choice = archive.open()
-            posterior = learn(archive.arms, archive.footage)
-            draws = posterior.draw(rng, PARTS)
-        return self._without_copies(choice, hours, first, least_h, rng)
-
-    def _without_copies(
-        self, choice: Open, hours: float, first: list[int], least_h: float, rng: np.random.Generator
-    ) -> list[int] | str:
-        """Chooses again in place of what turns out to be a copy of what is collected, or chosen before it."""
-        archive = self._archive
-        while True:
-            posterior = learn(archive.arms, archive.footage)
-            draws = posterior.draw(np.random.default_rng(rng.integers(1 << 32)), PARTS)
-            most = self._supply.missing
-            files = to_analyse(posterior, archive.footage, choice, draws, hours, first, least_h=least_h, most=most)
-            found = archive.set_copies_aside(files)
-            if not found:
-                break
-            choice = archive.open()
-            first = [at for at in first if at not in found]
-        expected = posterior.expected(archive.footage.arm)[files] * archive.footage.hours[files]
-        batch_h = float(archive.footage.hours[files].sum())
+        files = choose(archive, hours, rng, least_h=least_h, most=self._supply.missing)
         blank = archive.without_look()
-        if not files and not blank:
-            return "nothing is left to analyse"
-        cost_h = batch_h / max(float(expected.sum()), 1e-9)
-        if files and cost_h > self._plan["worth_h"] and int(archive.footage.done.sum()) >= _ENOUGH_FILES:
-            worth_h = self._plan["worth_h"]
+        if not files:
+            return blank or "nothing is left to analyse"
+        posterior = learn(archive.arms, archive.footage)
+        footage = archive.footage
+        clips = float((posterior.expected(footage.arm) * footage.hours)[files].sum())
+        cost_h, worth_h = float(footage.hours[files].sum()) / max(clips, 1e-9), self._plan["worth_h"]
+        if cost_h > worth_h and known_enough:
             return f"one more useful clip is expected to cost {cost_h:.3g} h of footage, and is worth {worth_h:g} h"
         return [*files, *blank]
 
