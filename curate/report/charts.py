@@ -97,9 +97,10 @@ def growth(times: Sequence[datetime], present: Sequence[int], labelled: Sequence
         for second, count in zip(seconds, counts, strict=True):
             steps += [(plot.x(second), steps[-1][1]), (plot.x(second), plot.y(count))]
         parts.append(_path(kind, [*steps, (plot.x(plot.across[1]), steps[-1][1])]))
+    form = "%H:%M" if times[0].date() == times[-1].date() else "%d %b"
     parts += [
-        _text(plot.x(first), HEIGHT - 5, f"{times[0]:%d %b}", "start"),
-        _text(WIDTH - _RIGHT, HEIGHT - 5, f"{times[-1]:%d %b}", "end"),
+        _text(plot.x(first), HEIGHT - 5, times[0].strftime(form), "start"),
+        _text(WIDTH - _RIGHT, HEIGHT - 5, times[-1].strftime(form), "end"),
     ]
     words = f"From {times[0]:%d %B} to {times[-1]:%d %B}: {labelled[-1]} labelled, {present[-1]} of them show it"
     return _svg("chart", WIDTH, HEIGHT, f"{words}; target {target}", *parts)

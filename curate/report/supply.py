@@ -25,6 +25,8 @@ _PER_VIDEO = 2
 _BARS = 28
 EVEN_ODDS = 0.5
 """Probability from which a calibrated clip matches."""
+_SURE = 0.4
+"""A probability as far as this from even odds is no borderline: there, labels of other clips tell more."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,9 @@ def contact_sheet(scores: pl.DataFrame, level: float | None, each: int) -> dict[
     near = waiting.join(best, on="clip_id", how="anti")
     if line is None:
         return {"best": best.to_dicts(), "borderline": []}
-    near = near.with_columns(unsure=(pl.col(column) - line).abs()).sort("unsure", "clip_id").drop("unsure")
+    near = near.with_columns(unsure=(pl.col(column) - line).abs())
+    near = near.filter(pl.col("unsure") < (_SURE if by_probability else np.inf))
+    near = near.sort("unsure", "clip_id").drop("unsure")
     return {"best": best.to_dicts(), "borderline": _spread(near, each).sort(column, descending=True).to_dicts()}
 
 
