@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     import polars as pl
 
 _UNKNOWN = "-"
+_NO_ESTIMATE = "unknown"
+_WHY_NONE = (
+    "\nunknown: nothing says how many there are until 10 clips that were drawn at random, or 10 of either kind, are "
+    "labelled: `curate label push` draws some"
+)
 
 
 def gaps(
@@ -33,6 +38,8 @@ def gaps(
             show(_of_slices(found.slices, name=False))
         return
     show(_of_capabilities(found.capabilities))
+    if found.capabilities["candidates"].null_count():
+        out.print(_WHY_NONE)
     short = found.slices.filter(found.slices["gap_clips"] > 0)
     if short.height:
         out.print("\nslices below their floor, and how many unlabelled clips could fill them")
@@ -101,7 +108,7 @@ def _facts(row: dict[str, Any]) -> dict[str, str]:
 def _between(row: dict[str, Any]) -> str:
     """41 (28 to 60), or that nothing allows an estimate."""
     if row["candidates"] is None:
-        return "unknown"
+        return _NO_ESTIMATE
     return f"{row['candidates']:.0f} ({row['candidates_low']:.0f} to {row['candidates_high']:.0f})"
 
 
