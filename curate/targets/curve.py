@@ -41,7 +41,7 @@ MOST_SOURCES = 20
 """Sources with a shift of their own, the largest; the others share one."""
 
 _FURTHEST, _STEP, _KNOTS = 6.0, 0.2, 25
-_CHAINS, _BURN_IN, _KEPT, _APART = 128, 8, 6, 3
+_CHAINS, _BURN_IN, _KEPT, _APART = 128, 8, 12, 2
 
 
 @dataclass(frozen=True)
