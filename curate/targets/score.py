@@ -5,6 +5,10 @@ computed once for each clip and question: a row's `work_key` is that question's 
 a changed question costs what is new, and a changed title costs nothing. What that is worth (eligible or not,
 probability, match or not) depends on the other clips and on all labels: it is made anew each time, which takes
 arithmetic over a few columns, and rows that come out as they were are not written.
+
+A linear probe on the clips' vectors was tried as a third feature and left out: with 20, 40 and 60 labels (sample worlds
+of seeds 41, 42, 51 and 52, labels and judged clips of different videos) its mean average precision is 0.61, 0.71 and
+0.76, that of the similarity 0.995, 0.995 and 0.96, and with both the log loss is the same within 0.004.
 """
 
 import time
@@ -259,7 +263,6 @@ def _labelled(spec: Capability, known: Known, seen: pl.DataFrame) -> Labelled:
         group,
         rows["audit"].to_numpy().astype(bool),
         fresh,
-        pool=len(seen),
     )
 
 
