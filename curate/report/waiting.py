@@ -15,6 +15,7 @@ _UNITS = {
     "h": "h", "hours": "h", "s": "s", "min": "min", "clips": "clips", "mb": "MB", "gb": "GB", "usd": "USD",
     "eur": "EUR",
 }  # fmt: skip
+_BOUNDS = ("_low", "_high")
 _ROWS = 8
 """Of a table of evidence; the rest is counted."""
 
@@ -46,28 +47,43 @@ def _shown(decision: Decision) -> dict[str, Any]:
 
 
 def facts(told: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One dict for each entry: `name`, and `text`, or `columns`, `rows` and `more` where it is a list of records."""
-    return [{"name": _words(name, value), **_value(name, value)} for name, value in told.items()
-            if value not in (None, "", [], {})]  # fmt: skip
+    """One dict for each entry: `name`, and `text`, or `columns`, `rows` and `more` where it is a list of records.
+
+    `x_low` and `x_high` are the interval of `x`, and are shown with it.
+    """
+    return [{"name": _words(name, value), **_value(name, value, told)} for name, value in told.items()
+            if value not in (None, "", [], {}) and not _is_bound(name, told)]  # fmt: skip
 
 
-def _value(name: str, value: Any) -> dict[str, Any]:
+def _value(name: str, value: Any, beside: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(row, Mapping) for row in value):
-        columns = list(dict.fromkeys(column for row in value for column in row))
-        rows = [[_text(column, row.get(column)) for column in columns] for row in value[:_ROWS]]
+        names = dict.fromkeys(column for row in value for column in row)
+        columns = [column for column in names if not _is_bound(column, names)]
+        rows = [[_with_interval(column, row) for column in columns] for row in value[:_ROWS]]
         return {
             "columns": [_words(column, None) for column in columns],
             "rows": rows,
             "more": max(0, len(value) - _ROWS),
         }
-    return {"text": _text(name, value)}
+    return {"text": _with_interval(name, beside)}
+
+
+def _is_bound(name: str, beside: Mapping[str, Any]) -> bool:
+    return any(name.endswith(end) and name.removesuffix(end) in beside for end in _BOUNDS)
+
+
+def _with_interval(name: str, told: Mapping[str, Any]) -> str:
+    text = _text(name, told.get(name))
+    low, high = (told.get(f"{name}{end}") for end in _BOUNDS)
+    return text if low is None or high is None else f"{text} ({_text(name, low)} to {_text(name, high)})"
 
 
 def _text(name: str, value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, Mapping):
-        return ", ".join(f"{_words(key, part)} {_text(key, part)}" for key, part in value.items())
+        own = [key for key in value if not _is_bound(key, value)]
+        return ", ".join(f"{_words(key, value[key])} {_with_interval(key, value)}" for key in own)
     if isinstance(value, Sequence) and not isinstance(value, str):
         shown = ", ".join(_text("", part) for part in value[:_ROWS])
         return shown if len(value) <= _ROWS else f"{shown} and {len(value) - _ROWS} more"

@@ -65,6 +65,13 @@ def test_a_quantity_is_shown_with_the_unit_in_its_name() -> None:
     ]  # fmt: skip
 
 
+def test_an_interval_is_shown_with_its_value() -> None:
+    told = {"clips_per_h": 31.0, "clips_per_h_high": 40.0, "clips_per_h_low": 22.0, "a_low": 1}
+    assert [(fact["name"], fact["text"]) for fact in facts(told)] == [("clips per h", "31 (22 to 40)"), ("a low", "1")]
+    (arms,) = facts({"arms": [{"arm": "phone", **told}]})
+    assert (arms["columns"], arms["rows"]) == (["arm", "clips per h", "a low"], [["phone", "31 (22 to 40)", "1"]])
+
+
 def test_records_are_a_table_and_the_many_are_counted() -> None:
     (fact,) = facts({"arms": [{"folder": f"f{at}", "found_clips": at} for at in range(20)] + [{"other": 1}]})
     assert (fact["columns"], fact["rows"][1], fact["more"]) == (
