@@ -83,14 +83,14 @@ def capability_show(name: Name, as_json: Json = False) -> None:
     import polars as pl
 
     from curate.console import out, show
-    from curate.targets.coverage import gaps
+    from curate.targets.coverage import coverage
     from curate.targets.preview import one_spec
 
     workspace = given_workspace()
     spec = one_spec(workspace, name)
     calibrations = workspace.catalog.scan("calibrations").filter(pl.col("capability") == name)
     calibration = calibrations.drop("run_id", "work_key", "written_at").collect().to_dicts()
-    gap = gaps(workspace).filter(pl.col("capability") == name).to_dicts()
+    gap = coverage(workspace, [name]).capabilities.to_dicts()
     if as_json:
         facts = {"spec": spec.model_dump(mode="json"), "version": spec.version}
         show({**facts, "calibration": next(iter(calibration), None), "gap": next(iter(gap), None)}, as_json=True)

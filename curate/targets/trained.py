@@ -5,7 +5,8 @@ core), and only for capabilities that it was trained for. A clip's score is the 
 in a row, as its similarity is; where the segmenter finds a segment (from its own threshold on), that segment is the
 clip's best span.
 
-The model has seen the labels of its training split, so what it says of those clips proves nothing: see `Trained.seen_videos`.
+The model has seen the labels of its training split, so what it says of those clips proves nothing:
+`Trained.seen_videos`.
 """
 
 from dataclasses import asdict, dataclass
