@@ -44,7 +44,9 @@ AUDIT, UNCERTAIN = 0.15, 0.2
 _ALIKE = 1.0
 _CONFIGS = Path(sample.__file__).parent / "configs"
 _LENGTH_S, _FRAMES_PER_S, _SIZE = 6.0, 2, (320, 180)
-_JITTER = 0.25
+NOISES = {"sample world": 0.25, "sample world, fair vectors": 1.0, "sample world, poor vectors": 2.0}
+"""How long the noise is that moves a clip's frames, against the frames: to a cosine of 0.97, 0.71 and 0.45. The sample
+CLIP tells its world's capabilities apart all but perfectly, which no model does with real footage."""
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -158,7 +160,14 @@ class Footage:
 
 
 def footage(
-    pool: Sequence[Take], capability: str, share: float, clips: int, directory: Path, random: np.random.Generator
+    pool: Sequence[Take],
+    capability: str,
+    share: float,
+    clips: int,
+    directory: Path,
+    random: np.random.Generator,
+    *,
+    noise: float = NOISES["sample world"],
 ) -> Footage:
     """A workspace of so many clips, about `share` of which show the capability, of PER_VIDEO a video, embedded."""
     workspace = Workspace(directory)
@@ -179,15 +188,15 @@ def footage(
         video, start_s = f"v{at // PER_VIDEO:04d}", _LENGTH_S * (at % PER_VIDEO)
         clip_id = span_id(video, start_s, start_s + _LENGTH_S)
         takes[clip_id] = take
-        rows.append((clip_id, video, start_s, _moved(take.frames, random)))
+        rows.append((clip_id, video, start_s, _moved(take.frames, noise, random)))
     _write(workspace, rows)
     return Footage(workspace, takes)
 
 
-def _moved(frames: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """The frames, all moved the same way, to a cosine of about 0.97 with what they were."""
+def _moved(frames: np.ndarray, noise: float, random: np.random.Generator) -> np.ndarray:
+    """The frames, all moved the same way, so that no two clips are the same."""
     dim = frames.shape[1]
-    moved: np.ndarray = unit(frames + _JITTER * random.standard_normal(dim) / np.sqrt(dim)).astype(np.float32)
+    moved: np.ndarray = unit(frames + noise * random.standard_normal(dim) / np.sqrt(dim)).astype(np.float32)
     return moved
 
 

@@ -2,11 +2,11 @@
 
     python -m benchmarks.gap_estimates [--quick] [--json]
 
-50 archives of the sample world's clips (`benchmarks.gap_archives`): 300 to 1,200 clips of any of its capabilities, of
-which 1, 5 or 30% show it, are scored, labelled in rounds of 40 as `choose` says, and scored again; after each round the
-interval that `curate gaps` gives for all clips, and for each source, color and condition, is held against the truth.
-Beside them stand archives of drawn scores, 30 of each kind, with what is hard: poor scores, positives that look like
-nothing, a source that misleads.
+50 archives of the sample world's clips (`benchmarks.gap_archives`), as its CLIP sees them and as two worse models
+would: 400 to 2,500 clips, of which 1, 5 or 30% show a capability, are scored, labelled in rounds of 40 as `choose`
+says, and scored again; after each round the interval that `curate gaps` gives for all clips, and for each source, color
+and condition, is held against the truth. Beside them stand archives of drawn scores, 30 of each kind, with what is
+hard: poor scores, positives that look like nothing, a source that misleads.
 
 The figure is the share of intervals of all unlabelled clips that hold, over both, stated at 0.95. Widths are beside
 those of a binomial interval (Clopper and Pearson) from the audits alone, as a survey without scores would give.
@@ -23,7 +23,7 @@ import polars as pl
 from scipy.stats import beta
 
 from benchmarks.claim import Result, main
-from benchmarks.gap_archives import KINDS, Footage, Scored, Take, draw_pool, drawn, footage, label_round
+from benchmarks.gap_archives import KINDS, NOISES, Footage, Scored, Take, draw_pool, drawn, footage, label_round
 from curate.sample.scenes import ACTIONS
 from curate.targets.choose import choose
 from curate.targets.coverage import coverage
@@ -31,12 +31,20 @@ from curate.targets.estimate import LEAST_LABELS, Clips, count, estimate
 from curate.targets.score import score
 from curate.views import labels
 
-SAMPLE = "sample world"
 SHARES = (0.01, 0.05, 0.3)
 _POOL_SEED = 4100
 _SEED = 41
 _BUDGET = 40
 _TARGET = 0.93
+
+
+@dataclass(frozen=True)
+class Case:
+    """An archive of the sample world: which (of NOISES), of what, and how many show it."""
+
+    of: str
+    capability: str
+    share: float
 
 
 @dataclass(frozen=True)
@@ -61,10 +69,11 @@ def measure(quick: bool) -> Result:
     takes = draw_pool(pool, _POOL_SEED)
     found: list[Held] = []
     for at in range(archives):
+        of, share = list(NOISES)[at // len(SHARES) % len(NOISES)], SHARES[at % len(SHARES)]
+        case = Case(of, ACTIONS[(at + at // len(ACTIONS)) % len(ACTIONS)], share)
         random = np.random.default_rng([_SEED, at])
-        capability, share = str(random.choice(ACTIONS)), SHARES[at % len(SHARES)]
         with tempfile.TemporaryDirectory() as directory:
-            found += _of_sample(takes, capability, share, Path(directory) / "w", rounds, random)
+            found += _of_sample(takes, case, Path(directory) / "w", rounds, random)
     for kind in KINDS:
         for at in range(each):
             random = np.random.default_rng([_SEED, at, *kind.encode()])
@@ -82,9 +91,11 @@ def measure(quick: bool) -> Result:
 
 
 def _of_sample(
-    takes: list[Take], capability: str, share: float, directory: Path, rounds: int, random: np.random.Generator
+    takes: list[Take], case: Case, directory: Path, rounds: int, random: np.random.Generator
 ) -> Iterable[Held]:
-    made = footage(takes, capability, share, int(random.choice([300, 600, 1200])), directory, random)
+    capability = case.capability
+    clips = int(random.choice([400, 1000, 2500]))
+    made = footage(takes, capability, case.share, clips, directory, random, noise=NOISES[case.of])
     catalog = made.workspace.catalog
     score(made.workspace)
     audits: list[str] = []
@@ -95,23 +106,23 @@ def _of_sample(
         catalog.write("labels", [made.label(capability, clip) for clip in picked["clip_id"]], run_id="benchmark")
         score(made.workspace)
         audits += picked.filter(pl.col("inclusion").is_not_null())["clip_id"].to_list()
-        yield from _of_workspace(made, capability, share, audits)
+        yield from _of_workspace(made, case, audits)
 
 
-def _of_workspace(made: Footage, capability: str, share: float, audits: list[str]) -> Iterable[Held]:
+def _of_workspace(made: Footage, case: Case, audits: list[str]) -> Iterable[Held]:
     """What `curate gaps` says of a workspace now, against its truth."""
     done = set(labels(made.workspace.catalog).collect()["clip_id"])
     open_ = {clip: take for clip, take in made.takes.items() if clip not in done}
-    showing = {clip: take for clip, take in open_.items() if take.action == capability}
+    showing = {clip: take for clip, take in open_.items() if take.action == case.capability}
     source = dict(made.workspace.catalog.read("videos")["video_id", "source"].iter_rows())
     clips = made.workspace.catalog.read("clips")
     video, start_s = dict(clips["clip_id", "video_id"].iter_rows()), dict(clips["clip_id", "start_s"].iter_rows())
     found = coverage(made.workspace)
     [row] = found.capabilities.iter_rows(named=True)
     if row["candidates"] is not None:
-        hits = sum(made.takes[clip].action == capability for clip in audits)
+        hits = sum(made.takes[clip].action == case.capability for clip in audits)
         plain = _plain(hits, len(audits), len(open_))
-        yield Held(SAMPLE, "all", share, row["candidates_low"], row["candidates_high"], len(showing), plain)
+        yield Held(case.of, "all", case.share, row["candidates_low"], row["candidates_high"], len(showing), plain)
     for part in found.slices.filter(pl.col("candidates").is_not_null()).iter_rows(named=True):
         if part["slice"] == "source":
             truth = sum(source[video[clip]] == part["value"] for clip in showing)
@@ -119,7 +130,7 @@ def _of_workspace(made: Footage, capability: str, share: float, audits: list[str
             truth = sum(take.fields[part["slice"]] == part["value"] for take in showing.values())
         else:
             truth = sum(start_s[clip] < 15 for clip in showing)
-        yield Held(SAMPLE, part["slice"], share, part["candidates_low"], part["candidates_high"], truth)
+        yield Held(case.of, part["slice"], case.share, part["candidates_low"], part["candidates_high"], truth)
 
 
 def _of_scores(kind: str, share: float, rounds: int, random: np.random.Generator) -> Iterable[Held]:
@@ -161,7 +172,7 @@ def _rows(found: list[Held]) -> list[dict[str, Any]]:
     for held in found:
         groups.setdefault((held.of, held.part, "any"), []).append(held)
         if held.part == "all":
-            kind = held.of if held.of == SAMPLE else "drawn scores"
+            kind = "sample worlds" if held.of in NOISES else "drawn scores"
             groups.setdefault((kind, "all", f"{held.share:g}"), []).append(held)
     return [
         {
@@ -176,7 +187,7 @@ def _rows(found: list[Held]) -> list[dict[str, Any]]:
             "width_clips": float(np.median([held.high - held.low for held in some])),
             "width": _width(some),
         }
-        for key, some in sorted(groups.items(), key=lambda item: (item[0][0] != SAMPLE, *item[0]))
+        for key, some in sorted(groups.items(), key=lambda item: (not item[0][0].startswith("sample"), *item[0]))
     ]
 
 
