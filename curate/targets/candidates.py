@@ -139,14 +139,16 @@ def labelled_of(workspace: Workspace, spec: Capability) -> Labelled:
         .sort("capability", "clip_id")
     )
     confusing = {
-        str(key[0]): looks(catalog, labelled_spans(some).head(_MOST_CONFUSING))
+        str(key[0]): labelled_spans(some).head(_MOST_CONFUSING)
         for key, some in others.group_by("capability", maintain_order=True)
     }
+    every_look = looks(catalog, pl.concat([spans, *confusing.values()]))
+    parts = np.split(every_look, np.cumsum([len(spans), *map(len, confusing.values())])[:-1])
     own_clips = kept.join(present.select("clip_id"), on="clip_id", how="semi")
     return Labelled(
         rows=spans.select("clip_id", present=pl.col("clip_id").is_in(present["clip_id"].implode())),
-        vectors=looks(catalog, spans),
-        confusing=confusing,
+        vectors=parts[0],
+        confusing=dict(zip(confusing, parts[1:], strict=True)),
         slices=slices_of(spec, own_clips, decided),
         positives=len(present),
         negatives=len(decided) - len(present),

@@ -9,8 +9,9 @@
   and `non_examples`, and what other capabilities look like, in words and in their labelled clips.
 - `negative`: what a clip without it looks like, all over the footage.
 
-How many negatives is `target.negatives`' to say: what audit, uncertain and likely clips are expected to bring counts,
-the rest is asked for, half of it hard, and never fewer hard ones than HARD of the budget.
+How many negatives is `target.negatives`' to say: what audit and uncertain clips are expected to bring counts, the rest
+is asked for, half of it hard, and never fewer hard ones than HARD of the budget. Where likely clips run out, the rest
+of the budget goes to negatives.
 
 Within each part clips are chosen by what they are worth and by how many others they stand for
 (`curate.targets.spread`), so none is like a labelled one while others are left, and no leakage group gives more than
@@ -79,7 +80,8 @@ def choose(workspace: Workspace, capability: str, budget: int, *, seed: int = 0,
         raise InputError(f"a budget of {budget} clips", fix="Give 1 or more")
     if purpose not in (TRAIN, EVALUATION):
         raise InputError(f"labels for {purpose!r}", fix=f"Allowed: {TRAIN}, {EVALUATION}")
-    spec = workspace.capability(capability)
+    specs = workspace.capabilities()
+    spec = specs.get(capability) or workspace.capability(capability)  # the latter says which there are
     pool = pool_of(workspace, spec, purpose)
     drawn = draw(len(pool), capability, seed)
     share = EVALUATION_AUDIT if purpose == EVALUATION else AUDIT
@@ -90,9 +92,11 @@ def choose(workspace: Workspace, capability: str, budget: int, *, seed: int = 0,
     if len(audit) < min(budget, len(pool)):
         per_group = max(_LEAST_PER_GROUP, math.ceil(PER_GROUP * budget))
         labelled = labelled_of(workspace, spec)
-        round_ = begin(workspace, spec, pool, labelled, budget, drawn=drawn, audit=len(audit), per_group=per_group)
+        round_ = begin(
+            workspace, specs, spec, pool, labelled, budget, drawn=drawn, audit=len(audit), per_group=per_group
+        )
         left = budget - len(audit)
-        picks += round_.likely(left, "evaluation") if purpose == EVALUATION else _train(spec, labelled, round_, left)
+        picks += round_.for_evaluation(left) if purpose == EVALUATION else _train(spec, labelled, round_, left)
     rows = [
         (pool.clips["clip_id"][pick.at], pool.clips["probability"][pick.at], pick.reason, pick.detail, pick.inclusion)
         for pick in (picks[at] for at in np.random.default_rng([seed, 1]).permutation(len(picks)))
@@ -106,16 +110,18 @@ def draw(count: int, capability: str, seed: int) -> np.ndarray:
 
 
 def _train(spec: Capability, labelled: Labelled, round_: Round, left: int) -> list[Pick]:
-    """The parts beside the audit, one after the other; what a part cannot fill falls to the likely ones."""
+    """The parts beside the audit, one by one; what they cannot fill falls to likely clips, and then to negatives."""
     uncertain = min(round(UNCERTAIN * round_.budget), left)
     hard, plain = negatives_wanted(spec, labelled, round_, left - uncertain)
     positive = left - uncertain - hard - plain
-    picks = round_.slices(math.ceil(SLICE * positive))
-    picks += round_.likely(positive - len(picks), "likely")
-    picks += round_.uncertain(uncertain)
+    picks = round_.uncertain(uncertain)
+    short = round_.slices(math.ceil(SLICE * positive))
+    picks += short + round_.likely(positive - len(short))
     picks += round_.hard_negatives(hard)
     picks += round_.negatives(plain)
-    return picks + round_.likely(left - len(picks), "likely")
+    picks += round_.likely(left - len(picks))
+    picks += round_.hard_negatives((left - len(picks)) // 2)
+    return picks + round_.negatives(left - len(picks))
 
 
 def negatives_wanted(spec: Capability, labelled: Labelled, round_: Round, left: int) -> tuple[int, int]:

@@ -4,7 +4,7 @@ Clips are first filtered to those that a part may want: the best by each part's 
 short, and some at random; only their frames are read. So 100,000 clips cost hardly more than 10,000.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +33,8 @@ _BELOW = 5
 _UNCONTRASTED = 0.05
 """What contrast is worth at least: where nothing is known of it, all are worth the same."""
 
-_LEAST_CHANCE = 1e-6
+_LIKELY = 0.25
+"""Probability from which a clip is called likely; what is less so is of more use as a negative."""
 
 
 @dataclass(frozen=True)
@@ -112,13 +113,17 @@ class Round:
         need = Need(self.short.member, floor, floor - np.array(self.short.have), self.chance)
         for at in self.chosen:
             need.fill(at)
-        found = self._choose(self.chance, count, self.positive, need)
+        found = self._choose(self._likely(), count, self.positive, need)
         return [self._pick(at, "slice", f"{self.short.detail(at)}, {self.said[at]}") for at in found]
 
-    def likely(self, count: int, reason: str) -> list[Pick]:
-        """Clips that probably show it, down to the least likely: this part can always be filled."""
-        value = np.maximum(self.chance, _LEAST_CHANCE)
-        return [self._pick(at, reason, self.said[at]) for at in self._choose(value, count, self.positive)]
+    def likely(self, count: int) -> list[Pick]:
+        """Clips that probably show it."""
+        return [self._pick(at, "likely", self.said[at]) for at in self._choose(self._likely(), count, self.positive)]
+
+    def for_evaluation(self, count: int) -> list[Pick]:
+        """The likeliest clips, however unlikely those are: what measures needs positives."""
+        found = self._choose(np.maximum(self.chance, 1e-6), count, self.positive)
+        return [self._pick(at, "evaluation", self.said[at]) for at in found]
 
     def uncertain(self, count: int) -> list[Pick]:
         """Clips nearest to an even chance."""
@@ -137,6 +142,9 @@ class Round:
     def negatives(self, count: int) -> list[Pick]:
         """Clips that do not show it, as the footage has them."""
         return [self._pick(at, "negative", self.said[at]) for at in self._choose(1 - self.chance, count, self.negative)]
+
+    def _likely(self) -> np.ndarray:
+        return np.where(self.chance >= _LIKELY, self.chance, 0.0)
 
     def _choose(self, value: np.ndarray, count: int, labelled: np.ndarray, need: Need | None = None) -> list[int]:
         wanted = value > 0
@@ -172,6 +180,7 @@ class Round:
 
 def begin(
     workspace: Workspace,
+    specs: Mapping[str, Capability],
     spec: Capability,
     pool: Pool,
     labelled: Labelled,
@@ -184,6 +193,7 @@ def begin(
     """Looks at the clips that may be wanted.
 
     Args:
+        specs: of all capabilities: what others look like is what this one is mistaken for.
         drawn: the pool in random order; the first `audit` of it are chosen already.
         per_group: most clips of one leakage group.
 
@@ -232,7 +242,7 @@ def begin(
         negative=_negative(labelled, about, vectors.shape[1]),
         groups=groups,
         said=_said(pool, clips),
-        contrast=contrast(spec, workspace.capabilities(), vectors, own, labelled.confusing, embedder),
+        contrast=contrast(spec, specs, vectors, own, labelled.confusing, embedder),
         short=Short(wanted, have, member),
         taken=taken,
         expected_negatives=float((1 - chance[chosen]).sum()),

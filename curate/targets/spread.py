@@ -6,6 +6,9 @@ A clip's gain is its own value times the mean of two things in 0 to 1, both of w
 - how much better the clips that matter are stood for with it (facility location): the sum, over those, of their weight
   times what it is nearer to them than any chosen one, as a share of the most that one clip gave at the start.
 
+Of one sample world the reference segmenter learnt, from 40 labels for each capability, F1 0.98 with both and 0.92 with
+the first alone (`benchmarks/label_choice.py`).
+
 As gains only shrink, a clip whose gain was lower than another's when it was last computed need not be looked at again
 (lazy greedy, Minoux 1978). Values may shrink too: what a clip is worth to slices does as they fill up.
 """

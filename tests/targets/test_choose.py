@@ -195,6 +195,13 @@ def test_where_nothing_is_in_doubt_nothing_is_called_uncertain(empty: Workspace,
     assert found.filter(reason="likely")["probability"].min() == 1
 
 
+def test_where_likely_clips_run_out_the_rest_is_called_what_it_is(empty: Workspace, many: list[Clip]) -> None:
+    write_scores(empty, "jump", {clip.clip_id: 0.9 if at >= 95 else 0.01 for at, clip in enumerate(many)})
+    found = choose(empty, "jump", 60)
+    assert found.filter(reason="likely")["probability"].to_list() == pytest.approx([0.9] * len(ids_of(found, "likely")))
+    assert len(ids_of(found, "hard-negative")) > 10 and len(ids_of(found, "negative")) > 10 and len(found) == 60
+
+
 def test_hard_negatives_look_like_what_the_spec_says_it_is_mistaken_for(empty: Workspace) -> None:
     rolling = [Clip(f"roll{at:02d}", said(["an object rolling"], at)) for at in range(20)]
     still = [Clip(f"still{at:02d}", said(["a brick wall"], 100 + at)) for at in range(60)]
