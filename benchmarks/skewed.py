@@ -101,9 +101,7 @@ def plan_archive(pool: Sequence[Video], thing: str, files: int, seed: int) -> li
 
 def _plan(rng: np.random.Generator, file: str, thing: str, kind: str) -> Video:
     number = int(rng.integers(4, 7))
-    holds = np.zeros(number, dtype=bool)
-    if kind in ("rich", "hidden"):
-        holds = rng.random(number) < 0.6
+    holds = (rng.random(number) < 0.6) & (kind in ("rich", "hidden"))
     if kind in ("rich", "hidden", "thin"):
         holds[rng.integers(number)] = True
     deck, shots, shown, flashes, at_s = Deck(rng), [], [], [], 0.0

@@ -49,7 +49,7 @@ _POOL_SEED = 7
 
 @dataclass(frozen=True)
 class Held:
-    """A video of the pool for one thing: its hours, its keyframes' similarities, each clip's, and which clips show it."""
+    """A video of the pool for one thing: hours, its keyframes' similarities, its clips', and which of those show it."""
 
     hours: float
     look: np.ndarray
@@ -145,7 +145,7 @@ def hours_until(order: np.ndarray, hours: np.ndarray, useful: np.ndarray, wanted
 
 def measure(quick: bool) -> Result:
     torch.set_num_threads(1)
-    each, poor, files, archives = (4, 10, 600, 3) if quick else (16, 40, 4000, 11)
+    each, poor, files, archives = (2, 6, 4000, 3) if quick else (16, 40, 12000, 11)
     pool = plan_pool(each, poor, _POOL_SEED)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as scratch:

@@ -9,7 +9,7 @@ costs no more memory than a short one: of its keyframes at most `triage.keyframe
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -69,9 +69,10 @@ def looks(
     with closing(_Rows(catalog, run_id)) as rows:
         for done, result in enumerate(_run(list(missing.values()), analysis), 1):
             if isinstance(result, engine.Success):
-                video_id = result.item.video_id
-                rows.add(_row(video_id, _work_key(video_id, analysis), analysis, result.value))
-                yield video_id, result.value
+                video_id, look = result.item.video_id, result.value
+                rows.add(_row(video_id, _work_key(video_id, analysis), analysis, look))
+                # To the digits that are kept, so that a look says the same now and when it is read again.
+                yield video_id, replace(look, vectors=unpack(pack(look.vectors), len(look.times_s)))
             progress("triaged", done, len(missing))
 
 

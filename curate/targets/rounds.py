@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 
 from curate.targets.arms import Arms
-from curate.targets.bandit import BORROWED, Draws, Footage, Posterior, learn
+from curate.targets.bandit import BORROWED, LEAST_LOOKS, Draws, Footage, Posterior, learn
 
 EXPLORE = 0.1
 """Share of each round's hours that goes to files drawn without regard to what is expected of them."""
@@ -31,7 +31,7 @@ LOOK_MOST = 16.0
 _BLOCKS = 200
 _LOOKS = 3
 """How often a round looks at more keyframes before it makes do with those it has."""
-SURVEY, SURVEY_LOOKS = 100, 4.0
+SURVEY, SURVEY_LOOKS = 40, 4.0
 """Files looked at before which a round looks at four hours for each that it wants: what looks tell is not known yet."""
 GROWTH = 0.25
 """A round's hours over all before it: so small first, and some 40 rounds to ten thousand hours."""
@@ -197,8 +197,8 @@ def _looking(posterior: Posterior, footage: Footage, draws: Draws, arms: Iterabl
 
     Nothing where all was looked at. Looking is worth it up to the bar x where the mean of max(promise - x, 0) is
     LOOK_COST times x; with promises in falling order and weights that sum to 1, x is the largest over k of the first k
-    together, over LOOK_COST and their weight. An arm's promises are its own looks and BORROWED of all: twenty files
-    without a needle do not say that there is none.
+    together, over LOOK_COST and their weight. An arm's promises are those of its own looks, and until there are
+    LEAST_LOOKS BORROWED of all: a few files without a needle do not say that there is none.
     """
     value, share = np.zeros((2, len(draws.curve), len(posterior.arms.names)))
     seen = np.flatnonzero(footage.looked)
@@ -209,7 +209,8 @@ def _looking(posterior: Posterior, footage: Footage, draws: Draws, arms: Iterabl
     for arm in arms:
         own = promise[:, footage.arm[seen] == arm]
         both = np.concatenate([own, others], axis=1)
-        weight = np.repeat([1.0, BORROWED / others.shape[1]], [own.shape[1], others.shape[1]])
+        borrowed = BORROWED if own.shape[1] < LEAST_LOOKS else 0.0
+        weight = np.repeat([1.0, borrowed / others.shape[1]], [own.shape[1], others.shape[1]])
         weight /= weight.sum()
         order = np.argsort(-both, axis=1, kind="stable")
         held = np.cumsum(weight[order], axis=1)

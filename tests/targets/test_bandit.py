@@ -25,7 +25,7 @@ class Simulated:
         self.items = sorted(items)
         self.arms = arms_of(self.items)
         self.clips = np.array([items[item] for item in self.items], dtype=float)
-        self._shown = [np.float32([shown.get(item, 0.0), 0.0]) for item in self.items]
+        self._shown = [np.array([shown.get(item, 0.0), 0.0], np.float32) for item in self.items]
         self._arm = np.array([self.arms.of_item[item] for item in self.items])
         self._looks: list[np.ndarray | None] = [None] * len(self.items)
         self.done = np.zeros(len(self.items), dtype=bool)
