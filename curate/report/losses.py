@@ -20,9 +20,11 @@ _ADVICE: tuple[tuple[str, str, str], ...] = (
     ("collect", r"file is empty|cut short|damaged|no frame can be decoded|cannot be read",
      "Copy it again from where it came: new bytes are tried by themselves."),
     ("collect", r"no video stream", "It is no footage: keep it out of the source's folder, or leave it."),
-    ("collect", r"seconds|timed? ?out|took longer|memory", "Try it alone: `curate collect --retry-failed`. If it is "
-     "only long, give it more time in configs/analysis.yaml."),
-    ("collect", r"killed|worker", "It says nothing of the file: the next `curate collect` tries it again."),
+    ("collect", r"no frame (for|within)|took longer", "If it only takes long, raise `engine.frame_timeout_s` or "
+     "`engine.timeout_s` in configs/analysis.yaml, a download's in its source; then `curate collect --retry-failed`."),
+    ("collect", r"memory", "Raise `engine.memory_mb` in configs/analysis.yaml, then `curate collect --retry-failed`."),
+    ("collect", r"killed from outside", "It says nothing of the file: the next `curate collect` tries it again."),
+    ("collect", r"worker died", "It crashes the decoder: `curate collect --retry-failed` tries once more."),
     ("collect", r"http|connect|address|download|certificate|redirect",
      "Check the address; `curate collect --retry-failed` asks again."),
     ("clips", r"shorter than", "Lower `clips.min_s` in configs/analysis.yaml if spans so short matter."),
