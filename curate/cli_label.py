@@ -52,7 +52,7 @@ def label_push(
         bool, typer.Option("--evaluation", help="Choose among the frozen evaluation groups, to measure better.")
     ] = False,
     who: Who = "",
-    why: Why = "curate label push",
+    why: Why = "",
     propose: Annotated[
         bool, typer.Option("--propose", help="Send nothing: propose the order, for somebody to approve.")
     ] = False,

@@ -27,7 +27,7 @@ def order_labels(
     Args:
         capability: its id.
         clips: clip_id, and where known the other columns of `curate.targets.choose.choose`.
-        who, why: whose order it is, and its reason.
+        who, why: whose order it is, and its reason; the gap where none is given.
         status: proposed, or approved where who orders may decide.
 
     Raises:
@@ -39,10 +39,12 @@ def order_labels(
         for name, dtype in _COLUMNS.items()
     )
     plan = {"capability": capability, "spec_version": spec.version, "clips": full.to_dicts()}
+    evidence = _evidence(workspace, capability, full)
+    short = f"{evidence['gap_clips']} of {evidence['target']} labelled clips are missing"
     return propose(
         workspace.catalog, LABEL_ORDER, capability,
-        plan=plan, evidence=_evidence(workspace, capability, full), cost=_cost(workspace.catalog, capability, full),
-        who=who, why=why, status=status, once=True,
+        plan=plan, evidence=evidence, cost=_cost(workspace.catalog, capability, full),
+        who=who, why=why or short, status=status, once=True,
     )  # fmt: skip
 
 
