@@ -84,7 +84,7 @@ class Setup:
 
 
 FULL = Setup(seeds=(11, 12, 13, 14, 15), pool_videos=200, test_videos=200, rounds=(10, 20, 40, 80, 160))
-QUICK = Setup(seeds=(11,), pool_videos=60, test_videos=30, rounds=(8, 16, 32), capabilities=("bounce", *RARE))
+QUICK = Setup(seeds=(11,), pool_videos=60, test_videos=30, rounds=(8, 24), capabilities=("bounce", *RARE))
 
 
 @dataclass(frozen=True)
