@@ -172,6 +172,7 @@ def footage(
     """A workspace of so many clips, about `share` of which show the capability, of PER_VIDEO a video, embedded."""
     workspace = Workspace(directory)
     shutil.copytree(_CONFIGS, workspace.configs)
+    shutil.rmtree(workspace.configs / "sources")  # the archive's own have no config
     for path in (workspace.configs / "capabilities").glob("*.yaml"):
         if path.stem != capability:
             path.unlink()
