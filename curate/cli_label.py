@@ -1,13 +1,17 @@
 """`curate label ...`: review clips in Label Studio."""
 
 import json
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from curate.cli_decide import show_decisions
 from curate.cli_options import Json, Who, Why, given_workspace, show_rows, user
+
+if TYPE_CHECKING:
+    import polars as pl
 
 label = typer.Typer(help="Review clips in Label Studio.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -74,9 +78,12 @@ def label_push(
         capabilities = found.filter(found["gap_clips"] > 0)["capability"].to_list()
     purpose = "evaluation" if evaluation else "train"
     chosen = {name: choose(workspace, name, budget, purpose=purpose) for name in capabilities}
+    for name, clips in chosen.items():
+        if not evaluation and clips.filter(clips["reason"].is_in(["likely", "slice"])).is_empty():
+            print(f"{name}: no likely clip is left; `curate collect --for {name}` looks for more", file=sys.stderr)
     if dry_run:
         plan = {name: clips.to_dicts() for name, clips in chosen.items()}
-        show(plan if as_json else {name: f"{len(clips)} clips" for name, clips in plan.items()}, as_json=as_json)
+        show(plan if as_json else {name: _by_reason(clips) for name, clips in chosen.items()}, as_json=as_json)
         return
     server = None if propose else connect(workspace.state / "label-studio")
     status = PROPOSED if propose else APPROVED
@@ -93,20 +100,29 @@ def label_push(
     show_rows(pushed, as_json)
 
 
+def _by_reason(clips: "pl.DataFrame") -> str:
+    counts = clips["reason"].value_counts().sort("count", "reason", descending=[True, False])
+    return f"{len(clips)} clips: {', '.join(f'{count} {reason}' for reason, count in counts.iter_rows())}"
+
+
 @label.command("pull")
 def label_pull(
     capabilities: Annotated[list[str] | None, typer.Argument(help="Capability ids; all where not given.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Fetch new and changed annotations as labels. Nothing is overwritten."""
+    """Fetch new and changed annotations as labels, and calibrate scores by them. Nothing is overwritten."""
     from curate.console import bars, show
+    from curate.targets.score import score
     from labeling.pull import pull
     from labeling.server import connect
 
     workspace = given_workspace()
     with bars() as progress:
         server = connect(workspace.state / "label-studio")
-        show(pull(workspace, capabilities or None, server=server, progress=progress), as_json=as_json)
+        pulled = pull(workspace, capabilities or None, server=server, progress=progress)
+        if pulled.new or pulled.deleted:
+            score(workspace, progress=progress)
+    show(pulled, as_json=as_json)
 
 
 @label.command("simulate")

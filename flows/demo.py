@@ -20,6 +20,7 @@ from curate.report.page import write_report
 from curate.sample import against_truth
 from curate.sample.world import render_world
 from curate.targets.coverage import gaps
+from curate.targets.score import score
 from curate.workspace import Workspace, create_workspace
 from flows import run_flow
 from flows.settings import progress
@@ -165,6 +166,7 @@ def _label(workspace: Workspace, truth: dict[str, Any]) -> dict[str, Any]:
         pulled = pull(workspace, None, server=server, progress=progress.get())
     finally:
         down(state)
+    score(workspace, progress=progress.get())
     verdicts = dict(views.labels(workspace.catalog).group_by("verdict").len().sort("verdict").collect().iter_rows())
     sent = sum(row["pushed"] for row in found["pushed"])
     counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
