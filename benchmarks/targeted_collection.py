@@ -145,7 +145,7 @@ def hours_until(order: np.ndarray, hours: np.ndarray, useful: np.ndarray, wanted
 
 def measure(quick: bool) -> Result:
     torch.set_num_threads(1)
-    each, poor, files, archives = (2, 6, 4000, 3) if quick else (16, 40, 12000, 11)
+    each, poor, files, archives = (2, 6, 4000, 3) if quick else (16, 40, 4000, 15)
     pool = plan_pool(each, poor, _POOL_SEED)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as scratch:

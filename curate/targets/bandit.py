@@ -37,7 +37,7 @@ FLOORS = (0.003, 0.03, 0.3)
 BLIND = 0.2
 """Probability, beforehand, that keyframes tell nothing."""
 _LEAST_RATE = 1e-9
-LEAST_LOOKS = 30
+LEAST_LOOKS = 60
 """Looks at a folder's own files from which they alone say what others there will show."""
 BORROWED = 3.0
 """Before that: the looks at all footage count as so many more."""
