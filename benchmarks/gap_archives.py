@@ -25,7 +25,7 @@ from curate.analyze.embed import Embedder, load_embedder
 from curate.identity import span_id
 from curate.sample.draw import Stage
 from curate.sample.scenes import ACTIONS, Shot, plan_shot
-from curate.targets.calibrate import fit
+from curate.targets.scoring.calibrate import fit
 from curate.vectors import pack, unit
 from curate.workspace import Workspace
 

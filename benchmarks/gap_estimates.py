@@ -25,10 +25,10 @@ from scipy.stats import beta
 from benchmarks.claim import Result, main
 from benchmarks.gap_archives import KINDS, NOISES, Footage, Scored, Take, draw_pool, drawn, footage, label_round
 from curate.sample.scenes import ACTIONS
-from curate.targets.choose import choose
-from curate.targets.coverage import coverage
-from curate.targets.estimate import LEAST_LABELS, Clips, count, estimate
-from curate.targets.score import score
+from curate.targets.choosing.choose import choose
+from curate.targets.gaps.coverage import coverage
+from curate.targets.gaps.estimate import LEAST_LABELS, Clips, count, estimate
+from curate.targets.scoring.score import score
 from curate.views import labels
 
 SHARES = (0.01, 0.05, 0.3)

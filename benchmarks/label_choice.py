@@ -48,8 +48,8 @@ from curate.model.predict import trained
 from curate.sample.draw import Stage
 from curate.sample.scenes import ACTIONS
 from curate.sample.world import VideoPlan, plan_world
-from curate.targets.choose import choose
-from curate.targets.score import score
+from curate.targets.choosing.choose import choose
+from curate.targets.scoring.score import score
 from curate.vectors import pack, unit
 from curate.workspace import Workspace
 

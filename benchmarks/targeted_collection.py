@@ -4,11 +4,11 @@
 
 A pool of short videos is rendered (`benchmarks/skewed.py`), collected once as a user would, and archives of thousands
 of files are drawn from it, in folders whose yields are skewed, one source that misleads keyframes and one that hides
-from them. On each, campaigns run as `collect_for` runs them, by the same code (`curate.targets.rounds`): what analysing
-a file brings is looked up in the pool. A campaign learns from its own scores, without any label. What is useful is
-decided by the truth alone: a clip counts that shows the thing for half a second. The target is half of all that the
-archive holds, and the figure is the footage analysed until 90% of the target is there, with the keyframes looked at
-as their measured share, over what random order analyses for it (the mean of 200 shuffles).
+from them. On each, campaigns run as `collect_for` runs them, by the same code (`curate.targets.collection.rounds`):
+what analysing a file brings is looked up in the pool. A campaign learns from its own scores, without any label. What is
+useful is decided by the truth alone: a clip counts that shows the thing for half a second. The target is half of all
+that the archive holds, and the figure is the footage analysed until 90% of the target is there, with the keyframes
+looked at as their measured share, over what random order analyses for it (the mean of 200 shuffles).
 
 The figure of the claim is the worst of the medians over archives of the scene (night) and of the event (an object
 hides), which keyframes mostly miss.
@@ -31,12 +31,12 @@ from benchmarks.triage import SCENE_CAPABILITY, cost_of_looking
 from curate.analyze.collect import collect
 from curate.progress import silent
 from curate.sources.files import find_files, identify
-from curate.targets.aim import Aim
-from curate.targets.arms import arms_of
-from curate.targets.bandit import Footage
-from curate.targets.level import find_level
-from curate.targets.rounds import Open, choose, hours_of_round
-from curate.targets.score import score
+from curate.targets.collection.aim import Aim
+from curate.targets.collection.arms import arms_of
+from curate.targets.collection.bandit import Footage
+from curate.targets.collection.rounds import Open, choose, hours_of_round
+from curate.targets.scoring.level import find_level
+from curate.targets.scoring.score import score
 from curate.workspace import Workspace, create_workspace
 
 TARGET, FOUND = 0.5, 0.9

@@ -42,7 +42,7 @@ from curate.sample.scenes import BACKGROUNDS, Deck, Script, duration_s, plan_scr
 from curate.sample.write import Clock, PictureEncoder, add_x264_stream, open_output
 from curate.sources.files import find_files, identify
 from curate.specs import Analysis
-from curate.targets.aim import Aim
+from curate.targets.collection.aim import Aim
 from curate.workspace import Workspace, create_workspace
 
 SHARE = 0.05

@@ -222,7 +222,7 @@ TABLES: dict[str, Table] = {
             "best_end_s": pl.Float64,
         },
     ),
-    # How a capability's scores became probabilities, and how far those can be trusted: curate/targets/calibrate.py.
+    # How a capability's scores became probabilities, and how far to trust them: curate/targets/scoring/calibrate.py.
     "calibrations": Table(
         key=("capability",),
         columns={
@@ -266,7 +266,7 @@ TABLES: dict[str, Table] = {
             "capability": pl.String,
             "clip_id": pl.String,
             "decision_id": pl.String,
-            "reason": pl.String,  # why it was chosen: curate/targets/choose.py
+            "reason": pl.String,  # why it was chosen: curate/targets/choosing/choose.py
             "inclusion": pl.Float64,  # audit: the share of all that could be labelled that was drawn; else null
         },
     ),

@@ -10,8 +10,8 @@ import typer
 from curate.cli_options import Json, given_workspace, user
 
 if TYPE_CHECKING:
-    from curate.targets.preview import Preview
-    from curate.targets.revise import Revised
+    from curate.targets.scoring.preview import Preview
+    from curate.targets.scoring.revise import Revised
     from curate.workspace import Workspace
 
 Name = Annotated[str, typer.Argument(help="A capability of configs/capabilities/.")]
@@ -63,7 +63,7 @@ def capability_check(
     """What it would match today, draft or not: counts, histogram, best, borderline and worst clips. Writes no score."""
     from curate.console import show
     from curate.report.preview import write_preview
-    from curate.targets.preview import preview
+    from curate.targets.scoring.preview import preview
 
     workspace = given_workspace()
     found = preview(workspace, name, limit=limit)
@@ -83,8 +83,8 @@ def capability_show(name: Name, as_json: Json = False) -> None:
     import polars as pl
 
     from curate.console import out, show
-    from curate.targets.coverage import coverage
-    from curate.targets.preview import one_spec
+    from curate.targets.gaps.coverage import coverage
+    from curate.targets.scoring.preview import one_spec
 
     workspace = given_workspace()
     spec = one_spec(workspace, name)
@@ -118,7 +118,7 @@ def capability_diff(
 ) -> None:
     """What changed in a spec since it was committed, or since a revision, and what that does to its matches now."""
     from curate.console import show
-    from curate.targets.revise import revised
+    from curate.targets.scoring.revise import revised
 
     found = revised(given_workspace(), name, rev)
     if as_json:

@@ -58,7 +58,7 @@ def _everything(workspace: "Workspace", sources: Sequence[str] | None, retry_fai
     from curate.analyze.measure import check_conditions, measure
     from curate.console import bars, show
     from curate.dedupe.duplicates import find_duplicates
-    from curate.targets.score import score
+    from curate.targets.scoring.score import score
 
     check_conditions(workspace)
     with bars() as progress:
@@ -90,9 +90,9 @@ def _campaign(
     as_json: bool,
 ) -> int:
     from curate.console import bars, out, show
-    from curate.targets.account import arms_table, as_text
-    from curate.targets.campaign import collect_for
-    from curate.targets.score import score
+    from curate.targets.collection.account import arms_table, as_text
+    from curate.targets.collection.campaign import collect_for
+    from curate.targets.scoring.score import score
 
     try:
         with bars() as progress:
@@ -125,8 +125,8 @@ def _proposal(
 ) -> int:
     from curate.console import bars, show
     from curate.decisions import COLLECTION, propose
-    from curate.targets.account import proposal_text
-    from curate.targets.campaign import propose_collection
+    from curate.targets.collection.account import proposal_text
+    from curate.targets.collection.campaign import propose_collection
 
     with bars() as progress:
         found = propose_collection(workspace, capability, budget, sources, progress=progress, **options)

@@ -25,7 +25,7 @@ def gaps(
 ) -> None:
     """For each capability: target, supply, evaluation, and what is missing, most urgent first."""
     from curate.console import out, show
-    from curate.targets.coverage import coverage
+    from curate.targets.gaps.coverage import coverage
 
     found = coverage(given_workspace(), None if capability is None else [capability])
     if as_json:

@@ -66,9 +66,9 @@ def label_push(
     """Choose the clips most worth a label and send them to Label Studio. Sending again adds nothing twice."""
     from curate.console import bars, show
     from curate.decisions import APPROVED, PROPOSED
-    from curate.targets.choose import choose
-    from curate.targets.coverage import gaps as run_gaps
-    from curate.targets.order import order_labels
+    from curate.targets.choosing.choose import choose
+    from curate.targets.choosing.order import order_labels
+    from curate.targets.gaps.coverage import gaps as run_gaps
     from labeling.push import push
     from labeling.server import connect
 
@@ -112,7 +112,7 @@ def label_pull(
 ) -> None:
     """Fetch new and changed annotations as labels, and calibrate scores by them. Nothing is overwritten."""
     from curate.console import bars, show
-    from curate.targets.score import score
+    from curate.targets.scoring.score import score
     from labeling.pull import pull
     from labeling.server import connect
 

@@ -9,8 +9,8 @@ from prefect.cache_policies import NO_CACHE
 from curate.analyze.collect import collect
 from curate.analyze.measure import check_conditions, measure
 from curate.dedupe.duplicates import find_duplicates
-from curate.targets.campaign import collect_for
-from curate.targets.score import score
+from curate.targets.collection.campaign import collect_for
+from curate.targets.scoring.score import score
 from curate.workspace import open_workspace
 from flows.settings import progress
 

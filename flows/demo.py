@@ -19,8 +19,8 @@ from curate.mixes.load import load_mix
 from curate.report.page import write_report
 from curate.sample import against_truth
 from curate.sample.world import render_world
-from curate.targets.coverage import gaps
-from curate.targets.score import score
+from curate.targets.gaps.coverage import gaps
+from curate.targets.scoring.score import score
 from curate.workspace import Workspace, create_workspace
 from flows import run_flow
 from flows.settings import progress

@@ -7,10 +7,10 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from curate.decisions import APPROVED, find
-from curate.targets.choose import choose
-from curate.targets.coverage import gaps
-from curate.targets.order import order_labels
-from curate.targets.score import score
+from curate.targets.choosing.choose import choose
+from curate.targets.choosing.order import order_labels
+from curate.targets.gaps.coverage import gaps
+from curate.targets.scoring.score import score
 from curate.workspace import open_workspace
 from flows.settings import progress
 from labeling.pull import pull

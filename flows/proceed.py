@@ -9,7 +9,7 @@ from prefect.cache_policies import NO_CACHE
 from curate.decisions import APPROVED, COLLECTION, LABEL_ORDER, RELEASE, Decision, decisions, find
 from curate.errors import CurateError, InputError
 from curate.mixes.build import build
-from curate.targets.campaign import collect_for
+from curate.targets.collection.campaign import collect_for
 from curate.workspace import Workspace, open_workspace
 from flows.settings import progress
 from labeling.push import push

@@ -21,7 +21,7 @@ from curate.engine import Failure
 from curate.errors import InputError
 from curate.progress import Progress, silent
 from curate.specs import Capability
-from curate.targets.order import ordered_clips
+from curate.targets.choosing.order import ordered_clips
 from curate.workspace import Workspace, new_run_id
 from labeling.client import Server, session
 from labeling.frames import Grid
@@ -49,7 +49,8 @@ class PushSummary:
 
 
 def push(workspace: Workspace, order: Decision, server: Server, *, progress: Progress = silent) -> PushSummary:
-    """Sends the clips of an approved order (`curate.targets.order`) to the capability's project, in their order.
+    """Sends the clips of an approved order (`curate.targets.choosing.order`) to the capability's project, in their
+    order.
 
     Pushing again sends nothing twice. Once all are sent, the order is done; why each clip was sent is in `orders`.
 

@@ -31,7 +31,7 @@ def sample_world(tmp_path_factory: pytest.TempPathFactory) -> World:
     from curate.analyze.collect import collect
     from curate.dedupe.duplicates import find_duplicates
     from curate.sample.world import render_world
-    from curate.targets.score import score
+    from curate.targets.scoring.score import score
 
     workspace = create_workspace(tmp_path_factory.mktemp("sample") / "workspace", sample=True)
     truth = render_world(workspace.root / "footage", 30, seed=11)

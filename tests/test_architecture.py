@@ -32,23 +32,31 @@ def test_prefect_is_in_flows_alone_and_label_studio_in_labeling_alone() -> None:
             assert library not in imports(path), path
 
 
-def packages_imported(path: Path) -> set[str]:
-    """The packages of curate/ that a file imports, wherever in it."""
+def packages_imported(path: Path, within: str) -> set[str]:
+    """The packages of `within` ("curate", "curate.targets") that a file imports, wherever in it."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    parts = [name.split(".") for name in names if name.startswith("curate.")]
-    return {part[1] for part in parts if (REPOSITORY / "curate" / part[1]).is_dir()}
+    folder, prefix = REPOSITORY.joinpath(*within.split(".")), f"{within}."
+    parts = {name.removeprefix(prefix).split(".")[0] for name in names if name.startswith(prefix)}
+    return {part for part in parts if (folder / part).is_dir()}
+
+
+def imports_of_packages(within: str) -> dict[str, set[str]]:
+    packages = [path.parent for path in REPOSITORY.joinpath(*within.split(".")).glob("*/__init__.py")]
+    return {
+        package.name: set().union(*(packages_imported(path, within) for path in package.rglob("*.py"))) - {package.name}
+        for package in packages
+    }
 
 
 def test_packages_import_each_other_in_one_direction() -> None:
-    packages = [path.parent for path in (REPOSITORY / "curate").glob("*/__init__.py")]
-    graph = {
-        package.name: set().union(*map(packages_imported, package.rglob("*.py"))) - {package.name}
-        for package in packages
-    }
+    graph = imports_of_packages("curate")
     assert graph["targets"] >= {"search", "dedupe"}
     TopologicalSorter(graph).prepare()
+    inner = imports_of_packages("curate.targets")
+    assert inner["choosing"] >= {"gaps", "scoring"}
+    TopologicalSorter(inner).prepare()

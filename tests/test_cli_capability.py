@@ -10,7 +10,7 @@ import yaml
 
 from curate.analyze.embed import load_embedder, model_id
 from curate.cli import main
-from curate.targets.score import score
+from curate.targets.scoring.score import score
 from curate.vectors import unit
 from curate.workspace import Workspace
 from tests.dedupe.rows import Clip, write_clips

@@ -201,7 +201,7 @@ def collect(
     """Analyses all new and changed files of some sources, or of all, by name.
 
     Writes `files`, `videos`, `shots`, `clips`, `embeddings`, `fingerprints`, `thumbnails`, and `outcomes` of the stages
-    "collect" and "clips". `curate.targets.campaign` collects for one capability, and chooses.
+    "collect" and "clips". `curate.targets.collection.campaign` collects for one capability, and chooses.
 
     Args:
         workspace: where configs and catalog are.

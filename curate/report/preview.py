@@ -6,7 +6,7 @@ from typing import Any
 
 from curate.report.pictures import Pictures, playable, read_pictures
 from curate.report.render import render, write_page
-from curate.targets.preview import Preview
+from curate.targets.scoring.preview import Preview
 from curate.workspace import Workspace
 
 PLACES = {

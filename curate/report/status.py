@@ -9,7 +9,7 @@ from curate import views
 from curate.catalog import Catalog
 from curate.decisions import PROPOSED, decisions
 from curate.mixes.load import versions
-from curate.targets.coverage import coverage
+from curate.targets.gaps.coverage import coverage
 from curate.workspace import Workspace
 
 
@@ -21,7 +21,7 @@ class Status:
         files: inputs by outcome: ok, filtered, failed.
         footage_h: hours of decoded video.
         clips, kept: clips of the current analysis, and those left when duplicates are out.
-        gaps: one dict for each capability, most urgent first (see `curate.targets.coverage.gaps`).
+        gaps: one dict for each capability, most urgent first (see `curate.targets.gaps.coverage.gaps`).
         slices: one dict for each of their slices (see `slice_gaps` there).
         labels: labels in force by verdict.
         mixes: the newest version of each published mix.

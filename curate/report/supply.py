@@ -12,7 +12,7 @@ import polars as pl
 
 from curate import views
 from curate.catalog import Catalog
-from curate.targets.calibrate import CALIBRATED
+from curate.targets.scoring.calibrate import CALIBRATED
 
 _OF_CAPABILITY = pl.Schema({
     "clip_id": pl.String(), "capability": pl.String(), "similarity": pl.Float32(), "probability": pl.Float32(),

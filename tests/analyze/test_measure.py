@@ -15,7 +15,7 @@ from curate.dedupe.duplicates import find_duplicates
 from curate.errors import InputError
 from curate.report.trace import trace
 from curate.sample.against_truth import truth_by_video
-from curate.targets.score import score
+from curate.targets.scoring.score import score
 from curate.workspace import Workspace, create_workspace
 from tests.analyze.conftest import World, configure
 from tests.targets.conftest import write_capability

@@ -15,7 +15,7 @@ from curate.decisions import Decision
 from curate.identity import file_id, span_id
 from curate.media.probe import probe
 from curate.sample.world import render_world
-from curate.targets.order import order_labels
+from curate.targets.choosing.order import order_labels
 from curate.workspace import Workspace, create_workspace
 from labeling.client import Server
 from labeling.server import down, up

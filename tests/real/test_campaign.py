@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from curate.analyze.collect import collect
-from curate.targets.campaign import collect_for
+from curate.targets.collection.campaign import collect_for
 from curate.workspace import create_workspace
 
 REPOSITORY = Path(__file__).parents[2]

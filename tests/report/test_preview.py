@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 
 from curate import views
 from curate.report.preview import write_preview
-from curate.targets.preview import Preview, preview
+from curate.targets.scoring.preview import Preview, preview
 from curate.workspace import Workspace
 from tests.conftest import World
 from tests.report.conftest import watch
