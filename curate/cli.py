@@ -293,9 +293,12 @@ def status(as_json: Json = False) -> None:
 @app.command()
 def report() -> None:
     """Write the HTML report and print its path."""
+    from curate.console import bars
     from curate.report.page import write_report
 
-    print(write_report(given_workspace()))
+    with bars() as progress:
+        path = write_report(given_workspace(), progress=progress)
+    print(path)
 
 
 @app.command("demo-footage")
@@ -326,7 +329,7 @@ def demo(
 
 @app.command()
 def flow(
-    name: Annotated[str, typer.Argument(help="collect, label, build or train.")],
+    name: Annotated[str, typer.Argument(help="collect, label, build, train or proceed.")],
     argument: Annotated[list[str] | None, typer.Option("--set", help="name=value for the flow, repeatable.")] = None,
 ) -> None:
     """Run a Prefect flow over this workspace, with retries and a recorded run. Needs no Prefect server."""

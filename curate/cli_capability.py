@@ -154,7 +154,9 @@ def _print_preview(found: "Preview") -> None:
     if len(found.shown):
         print()
         file = pl.col("path").str.split("/").list.last()
-        show(found.shown.with_columns(file=file), columns=list(_SHOWN))
+        likeliness = "probability" if found.calibrated else "rank"
+        named = found.shown.with_columns(file=file).rename({"probability": likeliness})
+        show(named, columns=[likeliness if name == "probability" else name for name in _SHOWN])
 
 
 def _print_histogram(found: "Preview") -> None:

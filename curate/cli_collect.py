@@ -13,8 +13,6 @@ from curate.errors import InputError
 if TYPE_CHECKING:
     from curate.workspace import Workspace
 
-_WHY = "curate collect --for"
-
 
 def collect(
     sources: Annotated[list[str] | None, typer.Argument(help="Source ids; all where not given.")] = None,
@@ -32,7 +30,7 @@ def collect(
     ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed files again.")] = False,
     who: Who = "",
-    why: Why = _WHY,
+    why: Why = "",
     as_json: Json = False,
 ) -> None:
     """Bring sources up to date: decode new videos into clips, find duplicates, measure, score capabilities."""
@@ -97,8 +95,8 @@ def _campaign(
     try:
         with bars() as progress:
             done = collect_for(
-                workspace, capability, budget_hours=budget, sources=sources, who=who or user(), why=why,
-                progress=progress, **options,
+                workspace, capability, budget_hours=budget, sources=sources, who=who or user(),
+                why=why or "what it lacks", progress=progress, **options,
             )  # fmt: skip
             score(workspace, progress=progress)
     except KeyboardInterrupt:
@@ -131,9 +129,11 @@ def _proposal(
     with bars() as progress:
         found = propose_collection(workspace, capability, budget, sources, progress=progress, **options)
     plan, evidence, cost = found["plan"], found["evidence"], found["cost"]
+    short = f"{evidence['missing']:.3g} of {evidence['target']} clips are missing"
     made = propose(
-        workspace.catalog, COLLECTION, capability, plan=plan, evidence=evidence, cost=cost, who=who or user(), why=why
-    )
+        workspace.catalog, COLLECTION, capability,
+        plan=plan, evidence=evidence, cost=cost, who=who or user(), why=why or short,
+    )  # fmt: skip
     if as_json:
         show(made, as_json=True)
     else:

@@ -98,7 +98,7 @@ def _decide(ids: Sequence[str], status: str, who: str, why: str, as_json: bool) 
 
 
 def _words(facts: dict[str, Any]) -> str:
-    """Facts on one line; longer lists are counted."""
+    """Facts on one line; lists that are long, or of more than plain values, are counted."""
     return ", ".join(f"{name} {_word(value)}" for name, value in facts.items() if value not in (None, [], {}))
 
 
@@ -108,5 +108,6 @@ def _word(value: Any) -> str:
     if isinstance(value, dict):
         return f"({_words(value)})"
     if isinstance(value, list):
-        return f"({len(value)})" if len(value) > 3 else f"({'; '.join(map(_word, value))})"
+        short = len(value) <= 3 and not any(isinstance(part, dict) for part in value)
+        return f"({'; '.join(map(_word, value))})" if short else f"({len(value)})"
     return str(value)

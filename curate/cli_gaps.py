@@ -100,7 +100,7 @@ def _facts(row: dict[str, Any]) -> dict[str, str]:
         "unlabelled": f"{_between(row)} with it; {row['matches']} match",
         "in_mix": _or_unknown(row["in_mix"]),
         "evaluation": f"{row['metric']} {_evaluation(row)}",
-        "probes": f"{_covered(row)} covered",
+        "probes": f"{_covered(row)} near a labelled clip" if row["probes"] else "none yet",
         "priority": f"{row['priority']:.2f}",
     }
 

@@ -50,7 +50,9 @@ def show(result: Any, *, as_json: bool = False, columns: list[str] | None = None
         out.print(_table(result, columns or result.columns))
     else:
         for name, value in _plain(result).items():
-            if value not in (None, [], {}):
+            if isinstance(value, Mapping) and value and all(isinstance(part, Mapping) for part in value.values()):
+                out.print(_facts_table(name, value))
+            elif value not in (None, [], {}):
                 out.print(f"  {name.replace('_', ' '):<16} {_cell(value)}")
 
 
@@ -72,6 +74,14 @@ def _table(frame: Any, columns: list[str]) -> Table:
     for row in frame.select(columns).iter_rows():
         table.add_row(*(_cell(value) for value in row))
     return table
+
+
+def _facts_table(title: str, facts: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Facts of several things as a table, a row for each."""
+    import polars as pl
+
+    rows = pl.DataFrame([{title: name, **part} for name, part in facts.items()])
+    return _table(rows, rows.columns)
 
 
 def _cell(value: Any) -> str:

@@ -7,6 +7,7 @@ count, so that ten copies are one.
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import polars as pl
 
@@ -70,8 +71,8 @@ def supply(spec: Capability, clips: pl.DataFrame) -> Supply:
     """What there is, from the rows of `worth`."""
     present = clips.filter(pl.col("verdict") == "present")
     unlabelled = clips.filter(pl.col("verdict").is_null())
-    typical_s = (present if len(present) else clips)["duration_s"].median()
-    target = spec.target.clips or math.ceil((spec.target.hours or 0) * 3600 / float(typical_s or 10.0))  # type: ignore[arg-type]
+    typical_s = cast("float | None", (present if len(present) else clips)["duration_s"].median())
+    target = spec.target.clips or math.ceil((spec.target.hours or 0) * 3600 / (typical_s or 10.0))
     return Supply(
         target=target,
         positives=len(present),
