@@ -30,9 +30,12 @@ def recalibrate(workspace: str) -> dict[str, Any]:
 
 
 @task(cache_policy=NO_CACHE)
-def order(workspace: str, capability: str, budget: int, who: str, why: str) -> str:
+def order(workspace: str, capability: str, budget: int, who: str, why: str) -> str | None:
+    """The id of the order; None where there is no clip left to label."""
     here = open_workspace(workspace)
     clips = choose(here, capability, budget)
+    if clips.is_empty():
+        return None
     return order_labels(here, capability, clips, who=who, why=why, status=APPROVED).decision_id
 
 
@@ -58,5 +61,6 @@ def label_flow(
     if capabilities is None:
         found = gaps(open_workspace(workspace))
         capabilities = found.filter(found["gap_clips"] > 0)["capability"].to_list()
-    pushed = [send(workspace, order(workspace, name, budget, who, why)) for name in capabilities]
+    orders = [order(workspace, name, budget, who, why) for name in capabilities]
+    pushed = [send(workspace, decision_id) for decision_id in orders if decision_id]
     return {"pulled": pulled, "pushed": pushed}

@@ -36,6 +36,7 @@ def trace(workspace: Workspace, item: str) -> dict[str, pl.DataFrame]:
         "duplicates": catalog.scan("duplicates").filter(about_clip | (pl.col("other_id") == item)),
         "keepers": catalog.scan("keepers").filter(about_clip | (pl.col("keeper_id") == item)),
         "scores": catalog.scan("scores").filter(about_clip),
+        "orders": catalog.scan("orders").filter(about_clip),
         "labels": catalog.scan("labels").filter(about_clip),
         "splits": catalog.scan("splits").filter(about_video),
     }
