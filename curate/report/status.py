@@ -83,7 +83,7 @@ def status(workspace: Workspace) -> Status:
     found = supply.capabilities.to_dicts()
     evaluations = _newest_evaluations(catalog)
     waiting = len(decisions(catalog, status=[PROPOSED]))
-    step = _next_step(waiting, sum(files.values()), sum(labels.values()), newest, evaluations, found)
+    step = next_step(waiting, sum(files.values()), sum(labels.values()), newest, evaluations, found)
     return Status(
         files=files,
         footage_h=float(clips.unique("video_id")["video_duration_s"].sum()) / 3600,
@@ -110,9 +110,10 @@ def _figure(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
 
 
-def _next_step(
+def next_step(
     waiting: int, files: int, labels: int, mixes: list[dict], evaluations: list[dict], gaps: list[dict[str, Any]]
 ) -> str:
+    """The command that moves the wheel, from counts of what there is and the gaps, most urgent first."""
     if waiting:
         return (
             "one decision waits: `curate decisions`"
@@ -127,7 +128,15 @@ def _next_step(
         return "`curate mix build NAME` publishes a first version from the labels"
     if not evaluations:
         return f"`curate train {mixes[0]['name']}`, then `curate evaluate {mixes[0]['name']} --model PATH`"
-    open_gaps = [row["capability"] for row in gaps if row["gap_clips"]]
-    if open_gaps:
-        return f"`curate label push {open_gaps[0]}` fills the most urgent gap"
+    for row in gaps:
+        if row["gap_clips"]:
+            supply = row["matches"] if row["candidates"] is None else row["candidates"]
+            return _to_fill(row["capability"], there=supply >= 1)
     return "all targets are met; raise one, or add a capability"
+
+
+def _to_fill(capability: str, *, there: bool) -> str:
+    """What fills a gap: labels where footage that shows it is there, else footage."""
+    if there:
+        return f"`curate label push {capability}` fills the most urgent gap"
+    return f"`curate collect --for {capability}` looks for the most urgent gap: nothing without a label seems to show it"

@@ -5,7 +5,7 @@ import pytest
 
 from curate.decisions import LABEL_ORDER, propose
 from curate.errors import InputError
-from curate.report.status import status
+from curate.report.status import next_step, status
 from curate.report.trace import trace
 from curate.workspace import Workspace
 from tests.conftest import World
@@ -39,6 +39,18 @@ def test_waiting_decisions_come_before_all_else(workspace: Workspace) -> None:
         )
     found = status(workspace)
     assert (found.waiting, found.next_step) == (2, "2 decisions wait: `curate decisions`")
+
+
+@pytest.mark.parametrize(
+    ("candidates", "matches", "command"),
+    [(12.0, 0, "label push"), (0.2, 9, "collect --for"), (None, 9, "label push"), (None, 0, "collect --for")],
+)
+def test_a_gap_is_filled_by_labels_where_footage_shows_it_and_else_by_footage(
+    candidates: float | None, matches: int, command: str
+) -> None:
+    gap = {"capability": "jump", "gap_clips": 5, "candidates": candidates, "matches": matches}
+    met = {**gap, "capability": "fall", "gap_clips": 0}
+    assert f"`curate {command} jump`" in next_step(0, 3, 40, [{"name": "base"}], [{}], [met, gap])
 
 
 def test_a_dropped_clip_traces_to_the_clip_that_stands_for_it(sample_world: World) -> None:
