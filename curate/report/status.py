@@ -139,4 +139,4 @@ def _to_fill(capability: str, *, there: bool) -> str:
     """What fills a gap: labels where footage that shows it is there, else footage."""
     if there:
         return f"`curate label push {capability}` fills the most urgent gap"
-    return f"`curate collect --for {capability}` looks for the most urgent gap: nothing without a label seems to show it"
+    return f"`curate collect --for {capability}` looks for the most urgent gap: no clip left to label seems to show it"
