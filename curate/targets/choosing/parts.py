@@ -66,8 +66,7 @@ class Short:
         lack = [max(some.floor - have, 0) / some.floor for some, have in zip(self.slices, self.have, strict=True)]
         best = int((self.member[at] * lack).argmax())
         some = self.slices[best]
-        name = f"{some.name}={some.value}" if some.value else some.name
-        return f"likely {name}: {self.have[best]} of {some.floor} labelled"
+        return f"likely {some.said}: {self.have[best]} of {some.floor} labelled"
 
 
 @dataclass

@@ -69,6 +69,7 @@ class CampaignSummary:
         machine_s_per_useful_clip: of a core.
         seconds, seconds_per_useful_clip: by the clock, of this run and what it found.
         target, positives, expected, missing: of the capability, now.
+        short: clips missing in each slice below its floor, of those that footage can fill.
         arms: best first.
         rest: what waits.
         collect: the files of the sources, as `curate collect` counts them.
@@ -101,6 +102,7 @@ class CampaignSummary:
     positives: int
     expected: float
     missing: float
+    short: dict[str, float]
     arms: Sequence[ArmYield]
     rest: Rest
     collect: CollectSummary
@@ -196,6 +198,7 @@ def account(
         positives=now.positives,
         expected=now.expected,
         missing=now.missing,
+        short=now.short,
         arms=arms,
         rest=rest_of(posterior, archive.footage, which, rng),
         collect=collected,
@@ -221,7 +224,8 @@ def as_text(done: CampaignSummary) -> str:
         f"  found       {done.useful_clips:.3g} useful clips of {done.clips} ({unit})",
         f"  cost        {_cost(done)}",
         f"  capability  {done.positives} labelled and {done.expected:.3g} expected of {done.target}: "
-        + (f"{done.missing:.3g} missing" if done.missing else "nothing is missing"),
+        + (f"{done.missing:.3g} missing" if done.missing else "nothing is missing")
+        + "".join(f"; {name} {clips:.3g} short" for name, clips in done.short.items()),
         f"  left        {done.rest.files} files, about {done.rest.hours:.3g} h, expected to hold {done.rest.clips:.2g} "
         f"useful clips ({done.rest.clips_low:.2g} to {done.rest.clips_high:.2g})"
         + (f"; {done.copies} near copies aside" if done.copies else ""),

@@ -104,7 +104,7 @@ class Archive:
         videos = self._catalog.scan("videos").select("video_id", "duration_s").collect()
         length_s = dict(videos.iter_rows())
         collected = items_of(self._catalog)
-        values = dict(clips.group_by("video_id").agg(pl.col("value").sum()).iter_rows())
+        values = dict(clips.group_by("video_id").agg(pl.col("wanted").sum()).iter_rows())
         for at, file in enumerate(self.files):
             if collected.get(file.video_id) == file.item and not self._waits[at]:
                 self._length_h[at] = length_s[file.video_id] / 3600

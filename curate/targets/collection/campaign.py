@@ -18,6 +18,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from curate import engine
 from curate.analyze.collect import Collecting, collecting
@@ -31,7 +32,7 @@ from curate.targets.collection.account import CampaignSummary, Rest, account, ar
 from curate.targets.collection.archive import Archive
 from curate.targets.collection.bandit import learn
 from curate.targets.collection.rounds import choose, hours_of_round
-from curate.targets.collection.supply import Supply, supply, worth
+from curate.targets.collection.supply import Supply, floors_of, supply, worth
 from curate.targets.scoring.score import score
 from curate.workspace import Workspace, new_run_id
 
@@ -199,7 +200,9 @@ class _Campaign:
         self._plan, self._here, self._progress = plan, here, progress
         self._started, self._rounds = time.monotonic(), 0
         self._archive = Archive(workspace, spec, here, progress)
-        self._clips = worth(self._catalog, spec)
+        licences = {source.licence for name, source in workspace.sources().items() if name in plan["sources"]}
+        self._floors = floors_of(spec, sources=plan["sources"], licences=licences)
+        self._clips = self._worth()
         self._wanted = self._useful_before = 0.0
 
     def run(self) -> str:
@@ -284,14 +287,18 @@ class _Campaign:
 
     @property
     def _supply(self) -> Supply:
-        return supply(self._spec, self._clips)
+        return supply(self._spec, self._clips, self._floors)
+
+    def _worth(self) -> pl.DataFrame:
+        config = self._workspace.configs / "capabilities" / f"{self._spec.id}.yaml"
+        return worth(self._catalog, self._spec, self._floors, config=config)
 
     def _settle(self) -> None:
         """Duplicates, costly signals and scores of what was analysed, and what all of it says."""
         find_duplicates(self._workspace, progress=self._progress)
         measure(self._workspace, progress=self._progress)
         score(self._workspace, [self._spec.id], progress=self._progress)
-        self._clips = worth(self._catalog, self._spec)
+        self._clips = self._worth()
         self._archive.refresh(self._clips)
         found, wanted = max(0.0, self._wanted - self._supply.missing), max(self._wanted, 1.0)
         self._progress("useful clips", int(found), round(wanted), f"{self._archive.spent_h():.3g} h analysed")

@@ -3,9 +3,13 @@
 A clip that is labelled counts 1 or 0. One that is not counts with its probability where labels gave probabilities, and
 else, if it matches, 1: a match is no more than a likely clip, and sums of matches are said to be that. Only kept clips
 count, so that ten copies are one.
+
+The target comes first, and then the floors of slices: of those by source, licence and condition, which are known of a
+clip before anyone labels it. What a segment's fields hold is known afterwards, so their floors are for labels to fill.
 """
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -14,6 +18,8 @@ import polars as pl
 from curate import views
 from curate.catalog import Catalog
 from curate.specs import Capability
+from curate.specs.capability import CLIP_SLICES
+from curate.targets.gaps.slices import Slice, clip_slices, slices
 from curate.targets.scoring.calibrate import CALIBRATED
 
 
@@ -27,6 +33,7 @@ class Supply:
         expected: positives expected among eligible clips without a label: the sum of their probabilities, or matches.
         matches: of those clips, how many match.
         calibrated: `expected` is a sum of probabilities.
+        short: clips missing in each slice that is below its floor, labelled and expected ones counted.
     """
 
     target: int
@@ -34,16 +41,35 @@ class Supply:
     expected: float
     matches: int
     calibrated: bool
+    short: dict[str, float]
 
     @property
     def missing(self) -> float:
-        return max(0.0, self.target - self.positives - self.expected)
+        """Clips: of the target, or, as slices overlap, of the slice that lacks most."""
+        return max(0.0, self.target - self.positives - self.expected, *self.short.values())
 
 
-def worth(catalog: Catalog, spec: Capability) -> pl.DataFrame:
-    """Every kept clip that is scored: clip_id, video_id, duration_s, verdict (null without a label), matches, `value`.
+def floors_of(spec: Capability, *, sources: Iterable[str], licences: Iterable[str]) -> list[Slice]:
+    """The slices with a floor that footage of these sources and licences can fill."""
+    found = slices(spec, sources=sources, licences=licences)
+    return [each for each in found if each.floor and (each.name in CLIP_SLICES or each.name in spec.slices.where)]
 
-    `value` is what the clip counts, 0 to 1.
+
+def worth(catalog: Catalog, spec: Capability, floors: Sequence[Slice] = (), *, config: object = None) -> pl.DataFrame:
+    """Every kept clip that is scored: clip_id, video_id, duration_s, verdict (null without a label), matches, and
+
+    - `value`: what the clip counts, 0 to 1.
+    - `slices`: those of `floors` that it is in, by their names; null where it is in none.
+    - `wanted`: its value while the target is short; from then on, only that of clips in slices that are.
+
+    Args:
+        catalog: of the workspace.
+        spec: of the capability.
+        floors: see `floors_of`.
+        config: where the spec is written, for errors.
+
+    Raises:
+        InputError: the condition of a slice cannot be used.
     """
     scores = catalog.scan("scores").filter(pl.col("capability") == spec.id)
     labels = views.labels(catalog).filter(pl.col("capability") == spec.id).select("clip_id", "verdict")
@@ -54,8 +80,9 @@ def worth(catalog: Catalog, spec: Capability) -> pl.DataFrame:
     value = (
         pl.when(pl.col("verdict").is_null()).then(unlabelled).otherwise((pl.col("verdict") == "present").cast(float))
     )
-    return (
-        views.kept_clips(catalog)
+    kept = views.kept_clips(catalog).collect()
+    clips = (
+        kept.lazy()
         .select("clip_id", "video_id", "duration_s")
         .join(scores.select("clip_id", "calibration", "probability", "matches", "eligible"), on="clip_id")
         .join(labels, on="clip_id", how="left")
@@ -63,12 +90,18 @@ def worth(catalog: Catalog, spec: Capability) -> pl.DataFrame:
             "clip_id", "video_id", "duration_s", "verdict", "calibration", pl.col("matches").fill_null(value=False),
             value=value.cast(pl.Float64),
         )
+        .join(_inside(spec, kept, floors, config).lazy(), on="clip_id", how="left")
         .collect()
     )  # fmt: skip
+    now = supply(spec, clips, floors)
+    if now.target > now.positives + now.expected or not floors:
+        return clips.with_columns(wanted="value")
+    helps = pl.col("slices").list.eval(pl.element().is_in(list(now.short))).list.any().fill_null(value=False)
+    return clips.with_columns(wanted=pl.when(helps).then("value").otherwise(0.0))
 
 
-def supply(spec: Capability, clips: pl.DataFrame) -> Supply:
-    """What there is, from the rows of `worth`."""
+def supply(spec: Capability, clips: pl.DataFrame, floors: Sequence[Slice] = ()) -> Supply:
+    """What there is, from the rows of `worth`, which was asked of the same floors."""
     present = clips.filter(pl.col("verdict") == "present")
     unlabelled = clips.filter(pl.col("verdict").is_null())
     typical_s = cast("float | None", (present if len(present) else clips)["duration_s"].median())
@@ -79,7 +112,23 @@ def supply(spec: Capability, clips: pl.DataFrame) -> Supply:
         expected=float(unlabelled["value"].sum()),
         matches=int(unlabelled["matches"].sum()),
         calibrated=bool(clips["calibration"].is_in(CALIBRATED).any()),
+        short=_short(clips, floors),
     )
+
+
+def _inside(spec: Capability, clips: pl.DataFrame, floors: Sequence[Slice], config: object) -> pl.DataFrame:
+    """clip_id and `slices`: the names of those of `floors` that it is in; clips that are in none are left out."""
+    if not floors:
+        return pl.DataFrame(schema={"clip_id": pl.String, "slices": pl.List(pl.String)})
+    asked = pl.DataFrame([{"slice": each.name, "value": each.value, "slices": each.said} for each in floors])
+    members = clip_slices(spec, clips, config=config).join(asked, on=["slice", "value"])
+    return members.group_by("clip_id").agg("slices")
+
+
+def _short(clips: pl.DataFrame, floors: Sequence[Slice]) -> dict[str, float]:
+    held = dict(clips.explode("slices").group_by("slices").agg(pl.col("value").sum()).iter_rows())
+    missing = {each.said: each.floor - held.get(each.said, 0.0) for each in floors}
+    return {name: clips for name, clips in missing.items() if clips > 0}
 
 
 def standing_for_others(catalog: Catalog, videos: set[str]) -> set[str]:

@@ -37,6 +37,11 @@ class Slice:
     value: str
     floor: int
 
+    @property
+    def said(self) -> str:
+        """As people and floors name it: color=red, night."""
+        return f"{self.name}={self.value}" if self.value else self.name
+
 
 def floor(spec: Capability, name: str, value: str) -> int:
     """Labelled clips asked of a slice: the floor of `name=value`, else of `name`, else `per_slice`."""
