@@ -55,15 +55,17 @@ def changes(workspace: Workspace, gaps: Sequence[Mapping[str, Any]], versions: S
 
     Returns:
         since; facts: dicts of value and words, of what there is any; gaps: capabilities whose figures changed, before
-        and now; mixes: versions published; evaluations: of all capabilities, by model; decisions: steps people took.
+        and now; mixes: versions published; evaluations: of all capabilities, by model; decisions: each one's newest
+        step.
     """
     catalog = workspace.catalog
     since = datetime.fromisoformat(last["at"])
+    second = since.replace(microsecond=0)  # what git dates are exact to
     return {
         "since": since,
         "facts": [fact for fact in _facts(catalog, since) if fact["value"]],
         "gaps": _changed(gaps, last["gaps"]),
-        "mixes": [version for version in versions if datetime.fromisoformat(version["date"]) > since],
+        "mixes": [version for version in versions if datetime.fromisoformat(version["date"]) >= second],
         "evaluations": _evaluations(catalog, since),
         "decisions": _decisions(catalog, since),
     }
@@ -125,7 +127,8 @@ def _evaluations(catalog: Catalog, since: datetime) -> list[dict[str, Any]]:
 
 
 def _decisions(catalog: Catalog, since: datetime) -> list[dict[str, Any]]:
-    rows = catalog.history("decisions").filter(pl.col("written_at") > since, pl.col("status") != PROPOSED)
+    """The newest step of each decision that had one."""
+    rows = catalog.scan("decisions").filter(pl.col("written_at") > since, pl.col("status") != PROPOSED)
     return rows.select("decision_id", "kind", "subject", "status", "who", "why", "written_at").collect().to_dicts()
 
 
