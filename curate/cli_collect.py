@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +12,18 @@ from curate.errors import InputError
 
 if TYPE_CHECKING:
     from curate.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class _Search:
+    """What `--for` asks for."""
+
+    capability: str
+    budget: float | None
+    sources: Sequence[str] | None
+    options: dict[str, Any]
+    who: str
+    why: str
 
 
 def collect(
@@ -42,10 +54,10 @@ def collect(
         failed = _everything(workspace, sources, retry_failed, as_json)
     elif retry_failed:
         raise InputError("--retry-failed with --for", fix="Run `curate collect --retry-failed` by itself")
-    elif propose:
-        failed = _proposal(workspace, capability, budget, sources, _options(worth), who, why, as_json)
     else:
-        failed = _campaign(workspace, capability, budget, sources, _options(worth), who, why, as_json)
+        options = {} if worth is None else {"worth_hours": worth}
+        asked = _Search(capability, budget, sources, options, who or user(), why)
+        failed = _proposal(workspace, asked, as_json) if propose else _campaign(workspace, asked, as_json)
     if failed:
         print(f"{failed} files failed: `curate outcomes --outcome failed` says why", file=sys.stderr)
         raise typer.Exit(SOME_FAILED)
@@ -77,16 +89,7 @@ def _everything(workspace: "Workspace", sources: Sequence[str] | None, retry_fai
     return collected.failed
 
 
-def _campaign(
-    workspace: "Workspace",
-    capability: str,
-    budget: float | None,
-    sources: Sequence[str] | None,
-    options: dict[str, Any],
-    who: str,
-    why: str,
-    as_json: bool,
-) -> int:
+def _campaign(workspace: "Workspace", asked: _Search, as_json: bool) -> int:
     from curate.console import bars, out, show
     from curate.targets.collection.account import arms_table, as_text
     from curate.targets.collection.campaign import collect_for
@@ -95,8 +98,8 @@ def _campaign(
     try:
         with bars() as progress:
             done = collect_for(
-                workspace, capability, budget_hours=budget, sources=sources, who=who or user(),
-                why=why or "what it lacks", progress=progress, **options,
+                workspace, asked.capability, budget_hours=asked.budget, sources=asked.sources, who=asked.who,
+                why=asked.why or "what it lacks", progress=progress, **asked.options,
             )  # fmt: skip
             score(workspace, progress=progress)
     except KeyboardInterrupt:
@@ -111,35 +114,24 @@ def _campaign(
     return done.failed
 
 
-def _proposal(
-    workspace: "Workspace",
-    capability: str,
-    budget: float | None,
-    sources: Sequence[str] | None,
-    options: dict[str, Any],
-    who: str,
-    why: str,
-    as_json: bool,
-) -> int:
+def _proposal(workspace: "Workspace", asked: _Search, as_json: bool) -> int:
     from curate.console import bars, show
     from curate.decisions import COLLECTION, propose
     from curate.targets.collection.account import proposal_text
     from curate.targets.collection.campaign import propose_collection
 
     with bars() as progress:
-        found = propose_collection(workspace, capability, budget, sources, progress=progress, **options)
+        found = propose_collection(
+            workspace, asked.capability, asked.budget, asked.sources, progress=progress, **asked.options
+        )
     plan, evidence, cost = found["plan"], found["evidence"], found["cost"]
     short = f"{evidence['missing']:.3g} of {evidence['target']} clips are missing"
     made = propose(
-        workspace.catalog, COLLECTION, capability,
-        plan=plan, evidence=evidence, cost=cost, who=who or user(), why=why or short,
+        workspace.catalog, COLLECTION, asked.capability,
+        plan=plan, evidence=evidence, cost=cost, who=asked.who, why=asked.why or short,
     )  # fmt: skip
     if as_json:
         show(made, as_json=True)
     else:
         print(proposal_text(made))
     return 0
-
-
-def _options(worth: float | None) -> dict[str, Any]:
-    return {} if worth is None else {"worth_hours": worth}
