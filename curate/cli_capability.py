@@ -12,7 +12,6 @@ from curate.cli_options import Json, given_workspace, user
 if TYPE_CHECKING:
     from curate.targets.scoring.preview import Preview
     from curate.targets.scoring.revise import Revised
-    from curate.workspace import Workspace
 
 Name = Annotated[str, typer.Argument(help="A capability of configs/capabilities/.")]
 
@@ -84,6 +83,7 @@ def capability_show(name: Name, as_json: Json = False) -> None:
 
     from curate.console import out, show
     from curate.targets.gaps.coverage import coverage
+    from curate.targets.scoring.match import spec_path
     from curate.targets.scoring.preview import one_spec
 
     workspace = given_workspace()
@@ -95,7 +95,7 @@ def capability_show(name: Name, as_json: Json = False) -> None:
         facts = {"spec": spec.model_dump(mode="json"), "version": spec.version}
         show({**facts, "calibration": next(iter(calibration), None), "gap": next(iter(gap), None)}, as_json=True)
         return
-    out.print(f"[bold]{name}[/bold] {spec.version}  {_relative(workspace, name)}")
+    out.print(f"[bold]{name}[/bold] {spec.version}  {spec_path(workspace, spec).relative_to(workspace.root)}")
     show(_said(spec.model_dump(mode="json", exclude_defaults=True)))
     out.print("\n[bold]scores[/bold]")
     if not calibration:
@@ -229,7 +229,3 @@ def _plain_revised(found: "Revised") -> dict[str, Any]:
 def _said(spec: dict[str, Any]) -> dict[str, Any]:
     """Without the id, which stands above."""
     return {key: value for key, value in spec.items() if key != "id"}
-
-
-def _relative(workspace: "Workspace", name: str) -> Path:
-    return (workspace.configs / "capabilities" / f"{name}.yaml").relative_to(workspace.root)

@@ -120,7 +120,10 @@ def find(catalog: Catalog, decision_id: str) -> Decision:
     Raises:
         InputError: there is none, or more than one.
     """
-    found = [each for each in decisions(catalog) if decision_id and each.decision_id.startswith(decision_id)]
+    rows = catalog.scan("decisions").filter(
+        pl.col("decision_id").str.starts_with(decision_id), pl.lit(bool(decision_id))
+    )
+    found = _decisions(rows)
     if len(found) == 1:
         return found[0]
     if not found:
@@ -139,6 +142,10 @@ def decisions(
             rows = rows.filter(pl.col(column) == wanted)
     if status:
         rows = rows.filter(pl.col("status").is_in(list(status)))
+    return _decisions(rows)
+
+
+def _decisions(rows: pl.LazyFrame) -> list[Decision]:
     return [_decision(row) for row in rows.sort("written_at", "decision_id").collect().iter_rows(named=True)]
 
 

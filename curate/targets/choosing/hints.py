@@ -13,8 +13,8 @@ import polars as pl
 from curate.analyze.embed import Embedder
 from curate.model.definitions import as_definition, encode
 from curate.specs import Capability
-from curate.specs.capability import CLIP_SLICES
-from curate.targets.gaps.slices import Slice
+from curate.targets.gaps.slices import Slice, is_known
+from curate.targets.scoring.calibrate import logistic
 from curate.vectors import unit
 
 NEIGHBOURS = 5
@@ -77,7 +77,7 @@ def contrast(
     if not parts or not len(vectors):
         return Contrast(np.full(len(vectors), 0.5), nearest)
     scaled = [(part - part.mean()) / max(float(part.std()), 1e-6) for part in parts]
-    return Contrast(1 / (1 + np.exp(-np.mean(scaled, axis=0))), nearest)
+    return Contrast(logistic(np.mean(scaled, axis=0)), nearest)
 
 
 def expected_slices(
@@ -104,10 +104,10 @@ def expected_slices(
     positive_ids, positive_vectors, positive_slices = labelled
     near, share = _neighbours(vectors, positive_vectors)
     by_text: dict[tuple[str, str], np.ndarray] = {}
-    if any(not _is_known(spec, slice_.name) for slice_ in wanted):
+    if any(not is_known(spec, slice_.name) for slice_ in wanted):
         by_text = _by_text(spec, vectors, embedder)
     for at, slice_ in enumerate(wanted):
-        if _is_known(spec, slice_.name):
+        if is_known(spec, slice_.name):
             inside = known.filter(slice=slice_.name, value=slice_.value)["clip_id"].implode()
             found[:, at] = pl.Series(clip_ids, dtype=pl.String).is_in(inside).to_numpy()
             continue
@@ -126,11 +126,6 @@ def _neighbours(vectors: np.ndarray, positives: np.ndarray) -> tuple[np.ndarray,
     unlike = -(vectors @ positives.T)
     near = np.argpartition(unlike, NEIGHBOURS, axis=1) if len(positives) > NEIGHBOURS else np.argsort(unlike, axis=1)
     return near[:, :NEIGHBOURS], len(positives) / (len(positives) + TRUSTED)
-
-
-def _is_known(spec: Capability, name: str) -> bool:
-    """Whether a slice is known of every clip, and need not be expected."""
-    return name in CLIP_SLICES or name in spec.slices.where
 
 
 def _by_text(spec: Capability, vectors: np.ndarray, embedder: Embedder | None) -> dict[tuple[str, str], np.ndarray]:

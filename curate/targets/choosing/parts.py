@@ -19,6 +19,7 @@ from curate.targets.choosing.hints import Contrast, centred, contrast, expected_
 from curate.targets.choosing.spread import Need, Taken, spread
 from curate.targets.gaps.looks import looks
 from curate.targets.gaps.slices import Slice, clip_slices, slices
+from curate.targets.scoring.match import spec_path
 from curate.workspace import Workspace
 
 _FILTER, _FILTER_LEAST = 4, 300
@@ -199,14 +200,13 @@ def begin(
     Raises:
         InputError: a condition cannot be used, or the clips were embedded by another model than the configured one.
     """
-    config = workspace.configs / "capabilities" / f"{spec.id}.yaml"
     wanted = [
         some
         for some in slices(spec, sources=pool.clips["source"].unique(), licences=pool.clips["licence"].unique())
         if some.floor
     ]
     below = _below(pool, budget)
-    known = clip_slices(spec, pool.clips, config=config) if wanted else pl.DataFrame()
+    known = clip_slices(spec, pool.clips, config=spec_path(workspace, spec)) if wanted else pl.DataFrame()
     places = _candidates(pool, below, known, wanted, budget, drawn, audit)
     clips = pool.clips[places]
     vectors = looks(workspace.catalog, clips.select("clip_id", start_s="best_start_s", end_s="best_end_s"))

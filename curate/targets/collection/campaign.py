@@ -33,6 +33,7 @@ from curate.targets.collection.archive import Archive
 from curate.targets.collection.bandit import learn
 from curate.targets.collection.rounds import choose, hours_of_round
 from curate.targets.collection.supply import Supply, floors_of, supply, worth
+from curate.targets.scoring.match import spec_path
 from curate.targets.scoring.score import score
 from curate.workspace import Workspace, new_run_id
 
@@ -160,7 +161,7 @@ def _plan(
 
 def _allowed(workspace: Workspace, spec: Capability, asked: Sequence[str] | None) -> list[str]:
     """The sources to collect from: others can hold nothing useful."""
-    where, match, known = workspace.configs / "capabilities" / f"{spec.id}.yaml", spec.match, workspace.sources()
+    where, match, known = spec_path(workspace, spec), spec.match, workspace.sources()
     unknown = [name for name in asked or () if name not in known]
     if unknown:
         raise InputError(
@@ -290,8 +291,7 @@ class _Campaign:
         return supply(self._spec, self._clips, self._floors)
 
     def _worth(self) -> pl.DataFrame:
-        config = self._workspace.configs / "capabilities" / f"{self._spec.id}.yaml"
-        return worth(self._catalog, self._spec, self._floors, config=config)
+        return worth(self._catalog, self._spec, self._floors, config=spec_path(self._workspace, self._spec))
 
     def _settle(self) -> None:
         """Duplicates, costly signals and scores of what was analysed, and what all of it says."""

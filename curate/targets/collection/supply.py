@@ -18,8 +18,7 @@ import polars as pl
 from curate import views
 from curate.catalog import Catalog
 from curate.specs import Capability
-from curate.specs.capability import CLIP_SLICES
-from curate.targets.gaps.slices import Slice, clip_slices, slices
+from curate.targets.gaps.slices import Slice, clip_slices, is_known, slices
 from curate.targets.scoring.calibrate import CALIBRATED
 
 
@@ -52,7 +51,7 @@ class Supply:
 def floors_of(spec: Capability, *, sources: Iterable[str], licences: Iterable[str]) -> list[Slice]:
     """The slices with a floor that footage of these sources and licences can fill."""
     found = slices(spec, sources=sources, licences=licences)
-    return [each for each in found if each.floor and (each.name in CLIP_SLICES or each.name in spec.slices.where)]
+    return [each for each in found if each.floor and is_known(spec, each.name)]
 
 
 def worth(catalog: Catalog, spec: Capability, floors: Sequence[Slice] = (), *, config: object = None) -> pl.DataFrame:

@@ -75,6 +75,11 @@ def slices(spec: Capability, *, sources: Iterable[str] = (), licences: Iterable[
     return by + [Slice(name, "", floor(spec, name, "")) for name in spec.slices.where]
 
 
+def is_known(spec: Capability, name: str) -> bool:
+    """Whether a slice is known of every clip before anyone labels it."""
+    return name in CLIP_SLICES or name in spec.slices.where
+
+
 def clip_slices(spec: Capability, clips: pl.DataFrame, *, config: object = None) -> pl.DataFrame:
     """The slices that clips are in by what is known of every clip: source, licence and conditions.
 
