@@ -257,6 +257,91 @@ TABLES: dict[str, Table] = {
             "lead_time_s": pl.Float64,
             "updated_at": pl.Datetime("us", "UTC"),
             "deleted": pl.Boolean,
+            "purpose": pl.String,  # label; gold: asked to measure the annotator; review: settles a case of `reviews`
+        },
+    ),
+    # The projects of Label Studio, with each version of the spec that they were labelled under, and since when.
+    "label_projects": Table(
+        key=("project", "spec_version"),
+        columns={
+            "project": pl.String,  # ours, unique everywhere: labeling/projects.py
+            "server": pl.String,
+            "number": pl.Int64,  # the server's
+            "kind": pl.String,  # label, review, comparison
+            "capability": pl.String,
+            "spec_version": pl.String,
+            "guideline": pl.String,  # JSON: what annotators were told, Capability.guideline
+            "since": pl.Datetime("us", "UTC"),
+        },
+    ),
+    # A clip as annotators watch it: a file of constant rate, and when each of its frames is in the source.
+    "proxies": Table(
+        key=("clip_id", "settings"),
+        columns={
+            "clip_id": pl.String,
+            "settings": pl.String,  # how it is cut; a part of its path
+            "fps": pl.String,  # a fraction
+            "frames": pl.Int64,
+            "duration_s": pl.Float64,
+            "edges_s": pl.List(pl.Float64),  # [frames + 1], source seconds: where frame i begins, and the last ends
+        },
+    ),
+    # How far the annotators of a clip agree: curate/review/agreement.py.
+    "agreements": Table(
+        key=("capability", "clip_id"),
+        columns={
+            "capability": pl.String,
+            "clip_id": pl.String,
+            "annotators": pl.List(pl.String),
+            "verdicts": pl.Float64,  # share of pairs of annotators with the same verdict
+            "f1": pl.Float64,  # mean over pairs, of segments matched at tIoU 0.5; null where nobody marked any
+            "boundary_s": pl.Float64,  # mean distance of the ends of matched segments
+            "fields": pl.Float64,  # share of the fields of matched segments that are equal
+            "agreement": pl.Float64,  # of these, what is held against the capability's `quality.agreement`
+            "contested": pl.Boolean,  # below it, and no review has settled it
+        },
+    ),
+    # A case for a reviewer: two answers about one clip, of annotators or of a model, to be settled by a third label.
+    "reviews": Table(
+        key=("case_id",),
+        columns={
+            "case_id": pl.String,  # 16 hex digits over capability, clip and answers: a new answer is a new case
+            "capability": pl.String,
+            "spec_version": pl.String,
+            "clip_id": pl.String,
+            "reason": pl.String,  # annotators: they differ; model: it is sure, and the label says otherwise
+            "severity": pl.Float64,  # 0 to 1, worst first
+            "answers": pl.String,  # JSON, two of {by, verdict, exhaustive, segments}, in the order shown
+        },
+    ),
+    # A blind comparison: which model's segments were shown on which side, of which clip.
+    "comparisons": Table(
+        key=("comparison_id", "clip_id", "repeat"),
+        columns={
+            "comparison_id": pl.String,
+            "capability": pl.String,
+            "spec_version": pl.String,
+            "clip_id": pl.String,
+            "repeat": pl.Int64,  # 0, or 1 where the clip is asked again, sides exchanged
+            "first": pl.String,  # the model on side 1
+            "second": pl.String,
+            "segments_first": pl.List(SEGMENT),
+            "segments_second": pl.List(SEGMENT),
+        },
+    ),
+    # Append-only, as labels are.
+    "votes": Table(
+        key=("vote_id", "updated_at"),
+        columns={
+            "vote_id": pl.String,
+            "comparison_id": pl.String,
+            "clip_id": pl.String,
+            "repeat": pl.Int64,
+            "annotator": pl.String,
+            "answer": pl.String,  # 1, 2, tie, neither
+            "lead_time_s": pl.Float64,
+            "updated_at": pl.Datetime("us", "UTC"),
+            "deleted": pl.Boolean,
         },
     ),
     # Which clips were sent to annotators, and why: what an estimate must know of how its labels were chosen.

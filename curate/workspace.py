@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from curate.catalog import Catalog, local_catalog
 from curate.errors import CurateError, InputError
-from curate.specs import Analysis, Capability, Mix, Source, read_spec, read_specs, write_schemas
+from curate.specs import Analysis, Capability, Labeling, Mix, Source, read_spec, read_specs, write_schemas
 
 T = TypeVar("T")
 
@@ -76,6 +76,11 @@ class Workspace:
         if not weights.is_file():
             return spec
         return spec.model_copy(update={"embedding": spec.embedding.model_copy(update={"weights": str(weights)})})
+
+    def labeling(self) -> Labeling:
+        """How clips reach annotators; the defaults where configs/labeling.yaml is left out."""
+        path = self.configs / "labeling.yaml"
+        return read_spec(path, Labeling) if path.exists() else Labeling()
 
     def sources(self) -> dict[str, Source]:
         return read_specs(self.configs / "sources", Source)

@@ -19,15 +19,15 @@ Value = str | bool | int | float
 def labelling_config(spec: Capability) -> str:
     """Label Studio's XML for marking segments of `spec`."""
     view = ElementTree.Element("View")
-    _add(view, "Header", value=f"{spec.title}: mark every occurrence")
-    timeline = _add(view, "TimelineLabels", name=SEGMENT, toName=VIDEO)
-    _add(timeline, "Label", value=spec.id, hotkey="1")
-    _add(view, "Video", name=VIDEO, value="$video", frameRate="$fps", height="400")
+    add(view, "Header", value=f"{spec.title}: mark every occurrence")
+    timeline = add(view, "TimelineLabels", name=SEGMENT, toName=VIDEO)
+    add(timeline, "Label", value=spec.id, hotkey="1")
+    add(view, "Video", name=VIDEO, value="$video", frameRate="$fps", height="400")
     for field in spec.segment.fields:
-        _add_field(view, field)
-    _add(view, "Header", value="The clip", size="4")
-    _choices(view, VERDICT, VERDICTS, required="true")
-    _choices(view, EXHAUSTIVE, (EXHAUSTIVE,), choice="multiple")
+        add_field(view, field)
+    add(view, "Header", value="The clip", size="4")
+    choices(view, VERDICT, VERDICTS, required="true")
+    choices(view, EXHAUSTIVE, (EXHAUSTIVE,), choice="multiple")
     return ElementTree.tostring(view, encoding="unicode")
 
 
@@ -95,22 +95,22 @@ def read_value(control: str, value: dict[str, object]) -> tuple[str, Value]:
     raise ValueError(f"{name} is no {kind}: {content!r}")
 
 
-def _add_field(view: ElementTree.Element, field: Field) -> None:
+def add_field(view: ElementTree.Element, field: Field) -> None:
     name, required = control_name(field), str(field.required).lower()
-    box = _add(view, "View", visibleWhen="region-selected")
-    _add(box, "Header", value=f"{field.name}: {field.description}" if field.description else field.name, size="5")
+    box = add(view, "View", visibleWhen="region-selected")
+    add(box, "Header", value=f"{field.name}: {field.description}" if field.description else field.name, size="5")
     common = {"perRegion": "true", "required": required}
     match control_type(field):
         case "choices":
-            _choices(box, name, field.enum or ("true", "false"), **common)
+            choices(box, name, field.enum or ("true", "false"), **common)
         case "number":
             step = {"step": "1"} if field.type == "integer" else {"step": "0.001"}
-            _add(box, "Number", name=name, toName=VIDEO, **common, **step)
+            add(box, "Number", name=name, toName=VIDEO, **common, **step)
         case _:
-            _add(box, "TextArea", name=name, toName=VIDEO, maxSubmissions="1", editable="true", **common)
+            add(box, "TextArea", name=name, toName=VIDEO, maxSubmissions="1", editable="true", **common)
 
 
-def _choices(
+def choices(
     view: ElementTree.Element,
     name: str,
     values: list[str] | tuple[str, ...],
@@ -118,12 +118,12 @@ def _choices(
     choice: str = "single",
     **attributes: str,
 ) -> None:
-    control = _add(view, "Choices", name=name, toName=VIDEO, choice=choice, showInline="true", **attributes)
+    control = add(view, "Choices", name=name, toName=VIDEO, choice=choice, showInline="true", **attributes)
     for value in values:
-        _add(control, "Choice", value=value)
+        add(control, "Choice", value=value)
 
 
-def _add(parent: ElementTree.Element, tag: str, **attributes: str) -> ElementTree.Element:
+def add(parent: ElementTree.Element, tag: str, **attributes: str) -> ElementTree.Element:
     return ElementTree.SubElement(parent, tag, attributes)
 
 

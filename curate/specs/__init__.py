@@ -1,7 +1,8 @@
-"""What users write in configs/: sources, analysis, capabilities, mixes."""
+"""What users write in configs/: sources, analysis, labeling, capabilities, mixes."""
 
 from curate.specs.analysis import Analysis
 from curate.specs.capability import Capability, Field
+from curate.specs.labeling import Labeling
 from curate.specs.mix import Mix
 from curate.specs.read import Spec, read_spec, read_specs, write_schemas
 from curate.specs.source import Source
@@ -10,6 +11,7 @@ __all__ = [
     "Analysis",
     "Capability",
     "Field",
+    "Labeling",
     "Mix",
     "Source",
     "Spec",

@@ -1,6 +1,6 @@
 """A capability: what the model must learn to see, as a versioned object that everything else names."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field as field
 from pydantic import ValidationInfo, field_validator, model_validator
@@ -91,7 +91,13 @@ class Target(Spec):
 
 
 class Quality(Spec):
-    agreement: float = field(default=0.8, ge=0, le=1)
+    agreement: float = field(
+        default=0.8, ge=0, le=1, description="Clips whose annotators agree less than this are adjudicated."
+    )
+    overlap: float = field(default=0.1, ge=0, le=1, description="Share of clips that two annotators label.")
+    gold: float = field(
+        default=0.0, ge=0, le=0.5, description="Share of clips sent whose answer is known, to measure annotators."
+    )
 
 
 class Evaluation(Spec):
@@ -137,3 +143,8 @@ class Capability(Spec):
         if strange:
             raise ValueError(f"a floor for {strange[0]!r}: not a slice; slices are {', '.join(named) or 'not given'}")
         return target
+
+    @property
+    def guideline(self) -> dict[str, Any]:
+        """What annotators are told of it, and mark: labels made under equal guidelines mean the same."""
+        return self.model_dump(mode="json", include={"title", "definition", "non_examples", "segment"})

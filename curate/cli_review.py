@@ -1,0 +1,1 @@
+"""`curate label agreement|adjudicate|compare|invite`: how good labels are, and settling what is not."""
