@@ -63,6 +63,12 @@ def current_embeddings(catalog: Catalog) -> pl.LazyFrame:
     )
 
 
+def framed_clips(catalog: Catalog) -> pl.LazyFrame:
+    """The current clips that are embedded: clip_id, video_id, start_s, end_s, frame_times_s and frame_vectors."""
+    spans = clips(catalog).select("clip_id", "video_id", "start_s", "end_s")
+    return spans.join(current_embeddings(catalog).select("clip_id", "frame_times_s", "frame_vectors"), on="clip_id")
+
+
 def labels(catalog: Catalog) -> pl.LazyFrame:
     """The label in force for each clip and capability: the newest version of the newest annotation."""
     return (

@@ -1,4 +1,4 @@
-"""What the newest trained segmenter says of clips: how sure it is that a clip shows a capability, and where.
+"""What a trained segmenter says of clips: how sure it is that a clip shows a capability, and where.
 
 It runs on the frame vectors that the catalog holds, so nothing is decoded (2,144 clips of 11 frames take 1.2 s on one
 core), and only for capabilities that it was trained for. A clip's score is the mean chance over its best WINDOW frames
@@ -9,28 +9,35 @@ The model has seen the labels of its training split, so what it says of those cl
 `Trained.seen_videos`.
 """
 
-from dataclasses import asdict, dataclass
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from curate.analyze.embed import load_embedder, model_id
-from curate.errors import CurateError
+from curate.errors import CurateError, InputError
 from curate.identity import work_key
 from curate.specs import Capability
 from curate.standing.frames import Frames
 from curate.standing.windows import WINDOW, window_sums
 from curate.workspace import Workspace
 
+if TYPE_CHECKING:
+    from curate.model.definitions import Definition, Encoded, Segment
+    from curate.model.predict import Track
+    from curate.model.segmenter import Segmenter
+
 _CLIPS_AT_ONCE = 2048
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The segmenter that was trained last in a workspace, on the workspace's own embedding.
+    """A segmenter that was trained in a workspace, on the workspace's own embedding.
 
     Attributes:
         directory: of the model.
@@ -73,15 +80,35 @@ class Trained:
             One row for each, in their order: segmenter (0 to 1), segment_start_s, segment_end_s (source seconds; null
             where it finds no segment).
         """
+        network, encoded = self._ready(spec)
+        found = [_scores(network, encoded, rows) for rows in clips.iter_slices(_CLIPS_AT_ONCE)]
+        schema = {"segmenter": pl.Float32, "segment_start_s": pl.Float64, "segment_end_s": pl.Float64}
+        return pl.concat([pl.DataFrame(schema=schema), *found])
+
+    def segments(self, spec: Capability, clips: pl.DataFrame) -> list[list[Segment]]:
+        """The segments it finds in clips: source seconds, in time order, with fields and score.
+
+        Args:
+            clips: as `scores` takes them, such as rows of `views.framed_clips`; the segments are in their order.
+        """
+        from curate.model.predict import trained
+
+        network, encoded = self._ready(spec)
+        predict = trained(network)
+        found: list[list[Segment]] = []
+        for rows in clips.iter_slices(_CLIPS_AT_ONCE):
+            for start_s, segments in zip(rows["start_s"], predict(_tracks(rows), encoded), strict=True):
+                found.append([replace(s, start_s=start_s + s.start_s, end_s=start_s + s.end_s) for s in segments])
+        return found
+
+    def _ready(self, spec: Capability) -> tuple[Segmenter, Encoded]:
         from curate.model.definitions import encode
         from curate.model.segmenter import load_model
 
         network, _ = load_model(self.directory)
         embedder = load_embedder(self.workspace.analysis().embedding)
         [encoded] = encode([_definition(spec)], embedder.texts)
-        found = [_scores(network, encoded, rows) for rows in clips.iter_slices(_CLIPS_AT_ONCE)]
-        schema = {"segmenter": pl.Float32, "segment_start_s": pl.Float64, "segment_end_s": pl.Float64}
-        return pl.concat([pl.DataFrame(schema=schema), *found])
+        return network, encoded
 
 
 def newest_trained(workspace: Workspace) -> tuple[Trained | None, str]:
@@ -94,32 +121,61 @@ def newest_trained(workspace: Workspace) -> tuple[Trained | None, str]:
 
     directory = newest_model(workspace.models)
     config = read_config(directory)
-    wanted = model_id(workspace.analysis().embedding)
-    if config.get("embedding_model") != wanted:
-        found = config.get("embedding_model")
-        return None, f"model {directory.name} is not used: it was trained on vectors of {found}, clips have {wanted}"
+    if problem := _unusable(workspace, config):
+        return None, f"model {directory.name} is not used: {problem}"
     return Trained(workspace, directory, config), ""
 
 
-def _definition(spec: Capability) -> Any:
+def trained_model(workspace: Workspace, name: str) -> Trained:
+    """The segmenter of that name among the workspace's models.
+
+    Raises:
+        InputError: there is none, or it was trained on the vectors of another embedding than the workspace's.
+    """
+    from curate.model.segmenter import read_config
+
+    directory = workspace.models / name
+    if not (directory / "config.json").is_file():
+        known = sorted(path.parent.name for path in workspace.models.glob("*/config.json"))
+        raise InputError(f"no model {name!r}", where=workspace.models, fix=f"Known: {', '.join(known) or 'none'}")
+    config = read_config(directory)
+    if problem := _unusable(workspace, config):
+        raise InputError(problem, where=directory, fix="Train it again: `curate train MIX`")
+    return Trained(workspace, directory, config)
+
+
+def _unusable(workspace: Workspace, config: dict[str, Any]) -> str:
+    """Why a model cannot judge the workspace's clips; "" where it can."""
+    wanted, found = model_id(workspace.analysis().embedding), config.get("embedding_model")
+    return "" if found == wanted else f"it was trained on vectors of {found}, clips have {wanted}"
+
+
+def _definition(spec: Capability) -> Definition:
     from curate.model.definitions import as_definition
 
     return as_definition(spec.model_dump(mode="json"), where=spec.id)
 
 
-def _scores(network: Any, encoded: Any, clips: pl.DataFrame) -> pl.DataFrame:
-    from curate.model.predict import DEFAULT_THRESHOLD, Track, decode_dense, dense_predictions
+def _tracks(clips: pl.DataFrame) -> list[Track]:
+    """The clips' frames, in seconds of each clip."""
+    from curate.model.predict import Track
 
     frames = Frames.of_rows(clips)
     vectors = frames.vectors.astype(np.float32)
-    starts_s, ends_s = clips["start_s"].to_numpy(), clips["end_s"].to_numpy()
-    tracks = [
+    spans = zip(frames.first, frames.counts, clips["start_s"], clips["end_s"], strict=True)
+    return [
         Track(frames.times_s[first : first + count] - start_s, vectors[first : first + count], end_s - start_s)
-        for first, count, start_s, end_s in zip(frames.first, frames.counts, starts_s, ends_s, strict=True)
+        for first, count, start_s, end_s in spans
     ]
+
+
+def _scores(network: Segmenter, encoded: Encoded, clips: pl.DataFrame) -> pl.DataFrame:
+    from curate.model.predict import DEFAULT_THRESHOLD, decode_dense, dense_predictions
+
+    tracks = _tracks(clips)
     dense = dense_predictions(network, tracks, encoded)
     found = []
-    for track, start_s, (chances, reach_s) in zip(tracks, starts_s, dense, strict=True):
+    for track, start_s, (chances, reach_s) in zip(tracks, clips["start_s"], dense, strict=True):
         width = min(WINDOW, len(chances))
         sums = window_sums(chances, np.array([len(chances)]))[: len(chances) - width + 1]
         segments = decode_dense(track, chances, reach_s, encoded.definition, threshold=DEFAULT_THRESHOLD)

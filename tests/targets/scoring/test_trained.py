@@ -8,9 +8,11 @@ import polars as pl
 import pytest
 import yaml
 
+from curate import views
+from curate.errors import InputError
 from curate.model.train import train
 from curate.targets.scoring.score import score
-from curate.targets.scoring.trained import newest_trained
+from curate.targets.scoring.trained import newest_trained, trained_model
 from curate.workspace import Workspace
 from tests.model.conftest import footage, published
 
@@ -108,3 +110,29 @@ def test_a_model_of_another_embedding_is_ignored_with_a_note(own: Workspace) -> 
     assert len(summary.notes) == 1
     assert "base-v1-s0 is not used" in summary.notes[0] and "another/" in summary.notes[0]
     assert rows(own)["segmenter"].null_count() == 32
+
+
+def test_its_segments_are_in_source_seconds_with_the_fields_it_can_fill(with_model: Workspace) -> None:
+    clips = views.framed_clips(with_model.catalog).sort("clip_id").collect()
+    found = trained_model(with_model, "base-v1-s0").segments(with_model.capability("bounce"), clips)
+    assert len(found) == len(clips) == 32
+    for start_s, end_s, segments in zip(clips["start_s"], clips["end_s"], found, strict=True):
+        assert all(start_s <= s.start_s < s.end_s <= end_s + 1e-6 and 0 < s.score <= 1 for s in segments)
+    best = rows(with_model).with_columns(
+        found=pl.Series([max(s, key=lambda o: o.score, default=None) for s in found], dtype=pl.Object)
+    )
+    shown = best.join(truth(with_model).filter("present"), on="clip_id", how="semi")
+    for row in shown.iter_rows(named=True):
+        assert (row["found"].start_s, row["found"].end_s) == pytest.approx((row["best_start_s"], row["best_end_s"]))
+        assert row["found"].fields.keys() == {
+            f.name for f in with_model.capability("bounce").segment.fields if f.enum or f.type == "boolean"
+        }
+
+
+def test_a_model_is_asked_for_by_name(own: Workspace) -> None:
+    with pytest.raises(InputError, match="no model 'best'.*Known: base-v1-s0"):
+        trained_model(own, "best")
+    path = own.models / "base-v1-s0" / "config.json"
+    path.write_text(path.read_text().replace('"embedding_model": "sample/', '"embedding_model": "another/'))
+    with pytest.raises(InputError, match="it was trained on vectors of another/"):
+        trained_model(own, "base-v1-s0")
