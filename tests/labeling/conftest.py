@@ -17,11 +17,13 @@ from curate.media.probe import probe
 from curate.sample.world import render_world
 from curate.targets.choosing.order import order_labels
 from curate.workspace import Workspace, create_workspace
+from labeling.accounts import sign_up
 from labeling.client import Server
 from labeling.server import down, up
 
 CLIP_S = 4.0
 CLIPS_EACH = 3
+PASSWORD = "of-somebody-else"
 COLOR = {"name": "color", "type": "string", "enum": ["red", "green", "blue"], "required": True}
 
 
@@ -101,6 +103,18 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         yield Desk(workspace, truth, up(state))
     finally:
         down(state)
+
+
+@pytest.fixture(scope="session")
+def second(desk: Desk) -> Server:
+    """The server as another annotator: second@example.org."""
+    return sign_up(desk.server, "second@example.org", PASSWORD)
+
+
+@pytest.fixture(scope="session")
+def third(desk: Desk) -> Server:
+    """The server as a third annotator: third@example.org."""
+    return sign_up(desk.server, "third@example.org", PASSWORD)
 
 
 def _collect(workspace: Workspace, truth: dict[str, Any]) -> None:
