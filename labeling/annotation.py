@@ -7,10 +7,9 @@ nothing is lost in silence: the server itself checks neither labels nor ranges n
 import json
 from collections import defaultdict
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
-from labeling.frames import Grid
+from labeling.frames import Timeline
 from labeling.interface import EXHAUSTIVE, SEGMENT, VERDICT, VERDICTS, read_value
 
 
@@ -24,15 +23,14 @@ class Reading:
     problems: list[str]
 
 
-def read_annotation(result: list[dict[str, Any]], data: dict[str, Any]) -> Reading:
-    """Reads the `result` of an annotation of a task with `data` (see `labeling.push`)."""
-    grid = Grid(Fraction(data["fps_fraction"]), data["frames"], data["start_s"])
+def read_annotation(result: list[dict[str, Any]], data: dict[str, Any], timeline: Timeline) -> Reading:
+    """Reads the `result` of an annotation of a task with `data` (see `labeling.push`) and its clip's timeline."""
     problems: list[str] = []
     fields, verdict, exhaustive = _controls(result, problems)
     regions = [entry for entry in result if entry.get("type") == "timelinelabels"]
     segments = []
     for region in regions:
-        segments += _segments(region, fields.get(region.get("id", ""), {}), data["capability"], grid, problems)
+        segments += _segments(region, fields.get(region.get("id", ""), {}), data["capability"], timeline, problems)
     if verdict is None:
         problems.append("no verdict")
         verdict = "present" if segments else "unsure"
@@ -73,7 +71,7 @@ def _controls(result: list[dict[str, Any]], problems: list[str]) -> tuple[dict[s
 
 
 def _segments(
-    region: dict[str, Any], fields: dict[str, Any], capability: str, grid: Grid, problems: list[str]
+    region: dict[str, Any], fields: dict[str, Any], capability: str, timeline: Timeline, problems: list[str]
 ) -> list[dict[str, Any]]:
     value = region.get("value") or {}
     if value.get("timelinelabels") != [capability]:
@@ -82,12 +80,12 @@ def _segments(
     found = []
     for span in value.get("ranges") or []:
         first, last = span["start"], span["end"]
-        inside = max(first, 1), min(last, grid.frames)
+        inside = max(first, 1), min(last, timeline.frames)
         if inside[0] > inside[1]:
             problems.append("range outside the clip")
             continue
         if inside != (first, last):
             problems.append("range cut at the clip's edge")
-        start_s, end_s = grid.to_seconds(*inside)
+        start_s, end_s = timeline.to_seconds(*inside)
         found.append({"start_s": start_s, "end_s": end_s, "fields": json.dumps(fields, sort_keys=True)})
     return found

@@ -21,6 +21,7 @@ from curate.workspace import Workspace, new_run_id
 from labeling.annotation import read_annotation
 from labeling.client import Server, session
 from labeling.projects import Project, find_projects
+from labeling.proxies import task_timelines
 
 _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 _COLUMNS = "id,updated_at,data,annotations,result,was_cancelled,completed_by,lead_time"
@@ -91,7 +92,9 @@ def _pull_project(
     known = _known(workspace, project)
     rows: dict[str, dict[str, Any]] = {}
     cancelled: set[str] = set()
-    for task in _changed_tasks(client, project, cursor):
+    changed = list(_changed_tasks(client, project, cursor))
+    timelines = task_timelines(workspace.catalog, [task.data for task in changed])
+    for task, timeline in zip(changed, timelines, strict=True):
         cursor = max(cursor or task.updated_at, task.updated_at)
         for annotation in task.annotations or []:
             label_id = _label_id(project, annotation["id"])
@@ -101,7 +104,7 @@ def _pull_project(
             updated_at = datetime.strptime(annotation["updated_at"], _TIME).replace(tzinfo=UTC)
             if label_id in known and known[label_id]["updated_at"] >= updated_at:
                 continue
-            reading = read_annotation(annotation["result"], task.data)
+            reading = read_annotation(annotation["result"], task.data, timeline)
             problems.update(reading.problems)
             rows[label_id] = {
                 "label_id": label_id,

@@ -24,7 +24,6 @@ from curate.specs import Capability
 from curate.targets.choosing.order import ordered_clips
 from curate.workspace import Workspace, new_run_id
 from labeling.client import Server, session
-from labeling.frames import Grid
 from labeling.interface import SEGMENT, VIDEO
 from labeling.projects import Project, open_project
 from labeling.proxies import Proxy, Span, cut_proxies, directory
@@ -181,13 +180,14 @@ def _task(
         "frames": proxy.frames,
         "start_s": clip["start_s"],
         "duration_s": proxy.duration_s,
+        "proxy": proxy.settings,
         "reason": reason,
     }
-    return {"data": data, "predictions": [_prediction(data, proxy, spec, guess)] if guess else []}
+    return {"data": data, "predictions": [_prediction(proxy, spec, guess)] if guess else []}
 
 
-def _prediction(data: dict[str, Any], proxy: Proxy, spec: Capability, guess: dict[str, Any]) -> dict[str, Any]:
-    first, last = Grid(proxy.fps, proxy.frames, data["start_s"]).to_frames(guess["best_start_s"], guess["best_end_s"])
+def _prediction(proxy: Proxy, spec: Capability, guess: dict[str, Any]) -> dict[str, Any]:
+    first, last = proxy.timeline.to_frames(guess["best_start_s"], guess["best_end_s"])
     value = {"ranges": [{"start": first, "end": last}], "timelinelabels": [spec.id]}
     region = {"id": "guess", "from_name": SEGMENT, "to_name": VIDEO, "type": "timelinelabels", "value": value}
     return {"model_version": guess["model_id"], "score": guess["probability"], "result": [region]}

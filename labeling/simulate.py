@@ -6,7 +6,6 @@ Only for demos and tests: it marks exactly what truth.json says, which no person
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from fractions import Fraction
 from typing import Any
 
 from label_studio_sdk.client import LabelStudio
@@ -16,9 +15,10 @@ from curate.sample.against_truth import truth_by_video
 from curate.specs import Capability
 from curate.workspace import Workspace
 from labeling.client import Server, session
-from labeling.frames import Grid
+from labeling.frames import Timeline
 from labeling.interface import EXHAUSTIVE, SEGMENT, VERDICT, VIDEO, control_name, control_type, write_value
 from labeling.projects import Project, find_projects
+from labeling.proxies import task_timelines
 
 _THREADS = 4
 """Label Studio on SQLite takes about 12 annotations/s from one client, and 23 from four."""
@@ -54,11 +54,12 @@ def annotate(
             for task in _waiting(client, project)
             if task.data["video_id"] in videos
         ]
+        timelines = task_timelines(workspace.catalog, [task.data for _, task in waiting])
         progress("annotations", 0, len(waiting))
         with ThreadPoolExecutor(_THREADS) as pool:
             jobs = [
-                pool.submit(_annotate, client, task, spec, videos[task.data["video_id"]]["segments"])
-                for spec, task in waiting
+                pool.submit(_annotate, client, task, spec, videos[task.data["video_id"]]["segments"], timeline)
+                for (spec, task), timeline in zip(waiting, timelines, strict=True)
             ]
             for done, job in enumerate(as_completed(jobs), start=1):
                 job.result()
@@ -78,12 +79,13 @@ def _waiting(client: LabelStudio, project: Project) -> list[Any]:
     return list(pages)
 
 
-def _annotate(client: LabelStudio, task: Any, spec: Capability, segments: list[dict[str, Any]]) -> None:
+def _annotate(
+    client: LabelStudio, task: Any, spec: Capability, segments: list[dict[str, Any]], timeline: Timeline
+) -> None:
     shown = _shown(spec.id, segments, task.data)
-    grid = Grid(Fraction(task.data["fps_fraction"]), task.data["frames"], task.data["start_s"])
     result = [_choice(VERDICT, "present" if shown else "absent"), _choice(EXHAUSTIVE, EXHAUSTIVE)]
     for number, segment in enumerate(shown):
-        result += _region(f"segment{number}", spec, segment, grid)
+        result += _region(f"segment{number}", spec, segment, timeline)
     lead_time_s = round(4 + 1.5 * task.data["duration_s"] + 5 * len(shown), 1)
     client.annotations.create(task.id, result=result, lead_time=lead_time_s)
 
@@ -99,8 +101,8 @@ def _shown(action: str, segments: list[dict[str, Any]], data: dict[str, Any]) ->
     return found
 
 
-def _region(region_id: str, spec: Capability, segment: dict[str, Any], grid: Grid) -> list[dict[str, Any]]:
-    first, last = grid.to_frames(segment["start_s"], segment["end_s"])
+def _region(region_id: str, spec: Capability, segment: dict[str, Any], timeline: Timeline) -> list[dict[str, Any]]:
+    first, last = timeline.to_frames(segment["start_s"], segment["end_s"])
     ranges = {"ranges": [{"start": first, "end": last}]}
     entries = [_entry(SEGMENT, "timelinelabels", {**ranges, "timelinelabels": [spec.id]}, region_id)]
     for field in spec.segment.fields:

@@ -55,7 +55,12 @@ class _Timeline:
 
 
 def probe(path: Path | str, limits: Limits = Limits()) -> VideoInfo:  # noqa: B008 - frozen
-    """Reads a file's technical data.
+    """Reads a file's technical data (see `probe_times`)."""
+    return probe_times(path, limits)[0]
+
+
+def probe_times(path: Path | str, limits: Limits = Limits()) -> tuple[VideoInfo, np.ndarray]:  # noqa: B008 - frozen
+    """Reads a file's technical data, and when its pictures are shown: float64 [frames], seconds from the first.
 
     Width and height are as shown: rotated, in square pixels. rotation_deg is clockwise, as a player turns the picture.
 
@@ -75,7 +80,7 @@ def probe(path: Path | str, limits: Limits = Limits()) -> VideoInfo:  # noqa: B0
             raise DecodeError(
                 f"{duration_s:.0f} s are more than limits.max_duration_s ({limits.max_duration_s:g})", where=path
             )
-        return VideoInfo(
+        info = VideoInfo(
             container=container.format.name.split(",")[0],
             codec=stream.codec_context.name,
             width=width,
@@ -90,6 +95,8 @@ def probe(path: Path | str, limits: Limits = Limits()) -> VideoInfo:  # noqa: B0
             has_audio=bool(container.streams.audio),
             bitrate_bps=round(path.stat().st_size * 8 / duration_s),
         )
+        ticks = timeline.pts - timeline.pts[0]
+        return info, ticks * timeline.tick_s.numerator / timeline.tick_s.denominator
 
 
 def _read_timeline(container: InputContainer, stream: VideoStream, walk: Walk, path: Path) -> _Timeline:

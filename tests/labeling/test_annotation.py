@@ -1,13 +1,15 @@
 """What an annotation says as a label, and what is said about one that does not fit."""
 
 import json
+from fractions import Fraction
 from typing import Any
 
 import pytest
 
 from labeling.annotation import read_annotation
+from labeling.frames import even_timeline
 
-DATA = {"capability": "bounce", "fps_fraction": "25", "frames": 100, "start_s": 10.0}
+DATA = {"capability": "bounce"}, even_timeline(Fraction(25), 100, 10.0)
 
 
 def region(start: int, end: int, region_id: str = "r1", label: str = "bounce", **more: Any) -> dict[str, Any]:
@@ -31,7 +33,7 @@ PRESENT = choice("verdict", "present")
 
 def test_segments_are_in_source_seconds_with_their_own_fields() -> None:
     fields = [choice("string__color", "red", "r1"), choice("boolean__high", "true", "r2")]
-    reading = read_annotation([region(26, 50, "r2"), region(1, 25, "r1"), *fields, PRESENT], DATA)
+    reading = read_annotation([region(26, 50, "r2"), region(1, 25, "r1"), *fields, PRESENT], *DATA)
     assert reading.segments == [
         {"start_s": 10.0, "end_s": 11.0, "fields": '{"color": "red"}'},
         {"start_s": 11.0, "end_s": 12.0, "fields": '{"high": true}'},
@@ -40,12 +42,12 @@ def test_segments_are_in_source_seconds_with_their_own_fields() -> None:
 
 
 def test_only_a_tick_makes_it_exhaustive() -> None:
-    assert read_annotation([choice("verdict", "absent"), choice("exhaustive", "exhaustive")], DATA).exhaustive
-    assert not read_annotation([choice("verdict", "absent")], DATA).exhaustive
+    assert read_annotation([choice("verdict", "absent"), choice("exhaustive", "exhaustive")], *DATA).exhaustive
+    assert not read_annotation([choice("verdict", "absent")], *DATA).exhaustive
 
 
 def test_overlapping_segments_are_kept() -> None:
-    assert len(read_annotation([region(1, 50, "a"), region(40, 60, "b"), PRESENT], DATA).segments) == 2
+    assert len(read_annotation([region(1, 50, "a"), region(40, 60, "b"), PRESENT], *DATA).segments) == 2
 
 
 @pytest.mark.parametrize(
@@ -66,22 +68,22 @@ def test_overlapping_segments_are_kept() -> None:
 def test_what_does_not_fit_is_named_and_the_rest_is_kept(
     result: list[dict[str, Any]], problem: str, spans: list[tuple[float, float]]
 ) -> None:
-    reading = read_annotation(result, DATA)
+    reading = read_annotation(result, *DATA)
     assert problem in reading.problems
     assert [(segment["start_s"], segment["end_s"]) for segment in reading.segments] == spans
 
 
 def test_a_guess_left_untouched_in_an_absent_clip_is_no_segment_and_no_problem() -> None:
-    reading = read_annotation([region(1, 5, origin="prediction"), choice("verdict", "absent")], DATA)
+    reading = read_annotation([region(1, 5, origin="prediction"), choice("verdict", "absent")], *DATA)
     assert (reading.segments, reading.problems) == ([], [])
 
 
 def test_without_verdict_or_segment_an_annotation_is_unsure() -> None:
-    reading = read_annotation([], DATA)
+    reading = read_annotation([], *DATA)
     assert (reading.verdict, reading.problems) == ("unsure", ["no verdict"])
 
 
 def test_fields_are_json() -> None:
     entry = {"id": "r1", "from_name": "number__height_m", "type": "number", "value": {"number": 2}}
-    [segment] = read_annotation([region(1, 5), entry, PRESENT], DATA).segments
+    [segment] = read_annotation([region(1, 5), entry, PRESENT], *DATA).segments
     assert json.loads(segment["fields"]) == {"height_m": 2.0}

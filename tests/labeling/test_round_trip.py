@@ -321,7 +321,7 @@ def test_a_server_elsewhere_needs_an_address_for_the_media(desk: Desk, monkeypat
     monkeypatch.setenv("LABEL_STUDIO_MEDIA_URL", "https://media.example.org/proxies/")
     sent = push(desk.workspace, desk.order(name, desk.clips(1)), elsewhere)
     [task] = tasks(desk, sent.project_id)
-    assert task.data["video"].startswith("https://media.example.org/proxies/480p/")
+    assert task.data["video"].startswith("https://media.example.org/proxies/480p120/")
 
 
 def test_a_clip_that_cannot_be_cut_is_a_failed_outcome(desk: Desk) -> None:
