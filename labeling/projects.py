@@ -1,59 +1,112 @@
-"""Which project of Label Studio belongs to which version of a capability.
+"""Which project of Label Studio belongs to which capability, and under which version of its spec it is labelled.
 
 A marker in the project's description says so, because anyone may rename a project. It also carries a random id, so
-that labels keep their names when servers are replaced and count their projects from 1 again.
+that labels keep their names when servers are replaced and count their projects from 1 again, and a digest of the
+interface that we put there, so that one edited by hand is noticed.
+
+A spec that changes what its labels mean gets a project of its own; one that does not goes on in the same project,
+with interface and instructions brought up to date (`curate.specs.guideline`). `label_projects` keeps since when.
 """
 
+import hashlib
+import json
 import re
 import secrets
-from dataclasses import dataclass
+from bisect import bisect_right
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
+import polars as pl
 from label_studio_sdk.client import LabelStudio
 
+from curate.catalog import Catalog
+from curate.errors import InputError
 from curate.specs import Capability
+from curate.specs.guideline import change
+from curate.workspace import Workspace, new_run_id
 from labeling.client import Server
-from labeling.interface import instructions, labelling_config
 
-_MARKER = re.compile(r"\[curate capability=(?P<capability>\w+) spec=(?P<version>\w+) id=(?P<uid>\w+)\]")
+LABEL, REVIEW, COMPARISON = "label", "review", "comparison"
+
+_MARKER = re.compile(
+    r"\[curate(?: kind=(?P<kind>\w+))? capability=(?P<capability>\w+) spec=(?P<version>\w+)"
+    r"(?: interface=(?P<interface>\w+))? id=(?P<uid>\w+)\]"
+)
 _TITLE_CHARACTERS = 50
 
 
 @dataclass(frozen=True)
 class Project:
-    """A project on the server. `uid` is ours and unique everywhere; `number` is the server's."""
+    """A project on the server.
+
+    Attributes:
+        number: the server's.
+        uid: ours, unique everywhere.
+        kind: label, review, comparison.
+        spec_version: the version it is labelled under now.
+        interface: a digest of the interface that we put there; empty for a project of an earlier release, which is
+            pulled from and no longer pushed to.
+    """
 
     number: int
     uid: str
+    kind: str
     capability: str
     spec_version: str
+    interface: str = ""
 
     def url(self, server: Server) -> str:
         return f"{server.url}/projects/{self.number}/data"
 
 
-def find_projects(client: LabelStudio) -> list[Project]:
-    """Every project on the server that a push has made, oldest first."""
+def find_projects(client: LabelStudio, kind: str | None = LABEL) -> list[Project]:
+    """Every project of this kind (of any kind where None) on the server that is ours, oldest first."""
     found = []
     for project in client.projects.list(page_size=100, include="id,description"):
         marker = _MARKER.search(project.description or "")
-        if marker:
-            found.append(Project(project.id, marker["uid"], marker["capability"], marker["version"]))
+        if marker and kind in (None, marker["kind"] or LABEL):
+            name, version = marker["capability"], marker["version"]
+            interface = marker["interface"] or ""
+            found.append(Project(project.id, marker["uid"], marker["kind"] or LABEL, name, version, interface))
     return sorted(found, key=lambda project: project.number)
 
 
-def open_project(client: LabelStudio, spec: Capability, media: Path | None) -> Project:
-    """The project of this version of `spec`, made if it is missing.
+def open_project(
+    client: LabelStudio,
+    workspace: Workspace,
+    server: Server,
+    spec: Capability,
+    kind: str = LABEL,
+    *,
+    title: str,
+    config: str,
+    instructions: str,
+    media: Path | None,
+    annotators: int = 1,
+    restore_interface: bool = False,
+) -> Project:
+    """The project of this kind in which `spec` is labelled: made if it is missing, brought up to date if it is not.
 
     Args:
+        title: how a new project is called; the spec's version is added, and people may rename it.
+        config: Label Studio's XML, and `instructions`: HTML, that the project is to show.
         media: the directory that the server may serve to annotators; None where it does not serve them.
+        annotators: how many label each task of a new project.
+        restore_interface: put back what was edited by hand.
+
+    Raises:
+        InputError: the interface was edited by hand so that labels would be others, and is not to be restored.
     """
-    same = (
-        project
-        for project in find_projects(client)
-        if (project.capability, project.spec_version) == (spec.id, spec.version)
-    )
-    project = next(same, None) or _create(client, spec)
+    told = _guidelines(workspace.catalog)
+    project = _fitting([each for each in find_projects(client, kind) if each.capability == spec.id], spec, told)
+    if project is None:
+        project = _create(client, spec, kind, title, config, instructions, annotators)
+    else:
+        project = _bring_up_to_date(client, server, project, spec, config, instructions, restore_interface)
+    _record(workspace.catalog, server, project, spec)
     if not client.views.list(project=project.number):
         client.views.create(project=project.number, data={"title": "Default", "type": "list", "target": "tasks"})
     if media and str(media) not in {item.path for item in client.import_storage.local.list(project=project.number)}:
@@ -61,14 +114,125 @@ def open_project(client: LabelStudio, spec: Capability, media: Path | None) -> P
     return project
 
 
-def _create(client: LabelStudio, spec: Capability) -> Project:
-    uid = secrets.token_hex(6)
+def deleted_projects(catalog: Catalog, server: Server, there: list[Project]) -> list[str]:
+    """The capabilities whose newest project of some kind was on `server` once, and is not among those `there` now."""
+    rows = catalog.history("label_projects").filter(pl.col("server") == server.url).sort("since")
+    newest = rows.group_by("capability", "kind").agg(pl.col("project").last()).collect()
+    gone = newest.filter(~pl.col("project").is_in([project.uid for project in there]))
+    return sorted(set(gone["capability"]))
+
+
+class Versions:
+    """Which version of the spec was in force in a project, and when: what its labels were made under."""
+
+    def __init__(self, catalog: Catalog, project: Project) -> None:
+        rows = catalog.history("label_projects").filter(pl.col("project") == project.uid).sort("since").collect()
+        self._since = rows["since"].to_list()
+        self._versions = rows["spec_version"].to_list()
+
+    def at(self, time: datetime, data: dict[str, Any]) -> str:
+        """The version at `time`; before anything is known, the one that the task's `data` was pushed under."""
+        index = bisect_right(self._since, time)
+        version: str = self._versions[index - 1] if index else data["spec_version"]
+        return version
+
+
+def _guidelines(catalog: Catalog) -> dict[str, dict[str, Any]]:
+    """What annotators are told now, by the project's uid."""
+    rows = catalog.history("label_projects").sort("since").group_by("project").agg(pl.col("guideline").last())
+    return {uid: json.loads(guideline) for uid, guideline in rows.collect().iter_rows()}
+
+
+def _fitting(projects: list[Project], spec: Capability, told: dict[str, dict[str, Any]]) -> Project | None:
+    """The newest project whose labels mean what `spec` says; one of this very version goes before."""
+    ours = [project for project in reversed(projects) if project.interface]
+    same = [project for project in ours if project.spec_version == spec.version]
+    known = [project for project in ours if project.uid in told]
+    return next(iter([*same, *(p for p in known if change(told[p.uid], spec.guideline) != "meaning")]), None)
+
+
+def _create(
+    client: LabelStudio, spec: Capability, kind: str, title: str, config: str, instructions: str, annotators: int
+) -> Project:
+    project = Project(0, secrets.token_hex(6), kind, spec.id, spec.version, _digest(config))
     made = client.projects.create(
-        title=f"{spec.id[: _TITLE_CHARACTERS - len(spec.version) - 1]} {spec.version}",
-        description=f"{spec.title}. {spec.why}\n\n[curate capability={spec.id} spec={spec.version} id={uid}]",
-        label_config=labelling_config(spec),
-        expert_instruction=instructions(spec),
+        title=f"{title[: _TITLE_CHARACTERS - len(spec.version) - 1]} {spec.version}",
+        description=_description(project, spec),
+        label_config=config,
+        expert_instruction=instructions,
         show_instruction=True,
         enable_empty_annotation=True,
+        sampling="Sequential sampling",
+        maximum_annotations=annotators,
     )
-    return Project(made.id, uid, spec.id, spec.version)
+    return replace(project, number=made.id)
+
+
+def _bring_up_to_date(
+    client: LabelStudio,
+    server: Server,
+    project: Project,
+    spec: Capability,
+    config: str,
+    instructions: str,
+    restore: bool,
+) -> Project:
+    """One request changes interface, instructions and marker, so that a crash leaves all or none of them changed."""
+    there = client.projects.get(project.number)
+    edited = _digest(there.label_config) != project.interface
+    if edited and not restore and _controls(there.label_config) != _controls(config):
+        raise InputError(
+            f"the labelling interface of {spec.id} was edited by hand, and its labels would be others",
+            where=f"{server.url}/projects/{project.number}/settings/labeling",
+            fix=f"Put ours back with `curate label push {spec.id} --restore-interface`, or change the capability",
+        )
+    new = replace(project, spec_version=spec.version, interface=_digest(config))
+    if new != project or there.expert_instruction != instructions or (edited and restore):
+        client.projects.update(
+            project.number,
+            description=_description(new, spec),
+            label_config=config,
+            expert_instruction=instructions,
+        )
+    return new
+
+
+def _record(catalog: Catalog, server: Server, project: Project, spec: Capability) -> None:
+    rows = catalog.history("label_projects").filter(pl.col("project") == project.uid).sort("since").tail(1).collect()
+    if rows["spec_version"].to_list() == [spec.version]:
+        return
+    row = {
+        "project": project.uid,
+        "server": server.url,
+        "number": project.number,
+        "kind": project.kind,
+        "capability": spec.id,
+        "spec_version": spec.version,
+        "guideline": json.dumps(spec.guideline, sort_keys=True),
+        "since": datetime.now(UTC),
+    }
+    catalog.write("label_projects", [row], run_id=new_run_id("label-project"))
+
+
+def _description(project: Project, spec: Capability) -> str:
+    marker = (
+        f"[curate kind={project.kind} capability={project.capability} spec={project.spec_version}"
+        f" interface={project.interface} id={project.uid}]"
+    )
+    return f"{spec.title}. {spec.why}\n\n{marker}"
+
+
+def _digest(config: str) -> str:
+    return hashlib.sha256(config.encode()).hexdigest()[:12]
+
+
+def _controls(config: str) -> set[tuple[str, ...]]:
+    """What decides which labels an interface makes: its controls and the values that each offers."""
+    found = set()
+    for control in ElementTree.fromstring(config).iter():
+        if control.get("toName"):
+            values = sorted(child.get("value", "") for child in control)
+            found.add((control.tag, control.get("name", ""), control.get("perRegion", ""), *values))
+        elif control.tag == "Video":
+            found.add((control.tag, control.get("name", ""), control.get("value", ""), control.get("frameRate", "")))
+    return found

@@ -24,7 +24,7 @@ from curate.specs import Capability
 from curate.targets.choosing.order import ordered_clips
 from curate.workspace import Workspace, new_run_id
 from labeling.client import Server, session
-from labeling.interface import SEGMENT, VIDEO
+from labeling.interface import SEGMENT, VIDEO, instructions, labelling_config
 from labeling.projects import Project, open_project
 from labeling.proxies import Proxy, Span, cut_proxies, directory
 
@@ -65,7 +65,10 @@ def push(workspace: Workspace, order: Decision, server: Server, *, progress: Pro
     reasons = dict(clips.select("clip_id", pl.coalesce("detail", "reason", pl.lit(""))).iter_rows())
     with workspace.lock("label-push"), session(server) as client:
         media = directory(workspace) if server.pid else None
-        project = open_project(client, spec, media)
+        project = open_project(
+            client, workspace, server, spec,
+            title=spec.id, config=labelling_config(spec), instructions=instructions(spec), media=media,
+        )  # fmt: skip
         there = _already_there(client, project, list(reasons))
         wanted = _clips(workspace, [clip for clip in reasons if clip not in there])
         proxies, failures = _proxies(workspace, wanted, progress)
