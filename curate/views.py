@@ -69,14 +69,31 @@ def framed_clips(catalog: Catalog) -> pl.LazyFrame:
     return spans.join(current_embeddings(catalog).select("clip_id", "frame_times_s", "frame_vectors"), on="clip_id")
 
 
-def labels(catalog: Catalog) -> pl.LazyFrame:
-    """The label in force for each clip and capability: the newest version of the newest annotation."""
+def live_labels(catalog: Catalog) -> pl.LazyFrame:
+    """The newest version of every annotation that is not deleted, oldest first; of the same instant, reviews last."""
     return (
         catalog.scan("labels")
-        .sort("updated_at", maintain_order=True)
+        .with_columns(pl.col("purpose").fill_null("label"))
+        .sort("updated_at", pl.col("purpose") == "review", maintain_order=True)
         .unique("label_id", keep="last", maintain_order=True)
-        .filter(~pl.col("deleted").fill_null(False))
+        .filter(~pl.col("deleted").fill_null(value=False))
+    )
+
+
+def labels(catalog: Catalog) -> pl.LazyFrame:
+    """The label in force for each clip and capability: the newest version of the newest annotation or review.
+
+    An answer that was asked to measure its annotator (purpose `gold`) is never in force.
+
+    Columns: those of `labels`, and `contested`: annotators differ on it, and no review has settled it.
+    """
+    contested = catalog.scan("agreements").select("capability", "clip_id", pl.col("contested").fill_null(value=False))
+    return (
+        live_labels(catalog)
+        .filter(pl.col("purpose") != "gold")
         .unique(["clip_id", "capability"], keep="last", maintain_order=True)
+        .join(contested, on=["capability", "clip_id"], how="left", maintain_order="left")
+        .with_columns(pl.col("contested").fill_null(value=False))
     )
 
 
