@@ -19,8 +19,9 @@ from curate.progress import Progress, silent
 
 VERSION = "1.23.2"
 
-_KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
-"""What Label Studio may see of our environment: it takes bare HOST, PORT, DEBUG, USERNAME and PASSWORD for its own."""
+_KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "SSRF_PROTECTION_ENABLED")
+"""What Label Studio may see of our environment: it takes bare HOST, PORT, DEBUG, USERNAME and PASSWORD for its own.
+And what opens a bucket of clips: the variables whose names begin with AWS_."""
 
 _OFFLINE = {
     "COLLECT_ANALYTICS": "false",
@@ -65,7 +66,7 @@ def executable() -> Path:
 
 def environment(data: Path) -> dict[str, str]:
     """The variables that a Label Studio over the directory `data` starts with: offline, and blind to ours."""
-    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    kept = {name: value for name, value in os.environ.items() if name in _KEPT_VARIABLES or name.startswith("AWS_")}
     return {**kept, **_OFFLINE, "LABEL_STUDIO_BASE_DATA_DIR": str(data), "PYTHONUNBUFFERED": "1"}
 
 

@@ -21,9 +21,10 @@ from curate.progress import Progress
 from curate.workspace import Workspace, new_run_id
 from labeling.frames import Timeline, even_timeline
 
-MAX_HEIGHT = 480
-SETTINGS = f"{MAX_HEIGHT}p120"
-"""How proxies are cut now: at most so high, and at up to 120 frames/s where fewer would leave pictures out."""
+MIN_HEIGHT, MAX_HEIGHT = 360, 480
+"""Label Studio never enlarges a video: what is smaller is a stamp in the middle of its page."""
+SETTINGS = f"{MIN_HEIGHT}to{MAX_HEIGHT}p120"
+"""How proxies are cut now: of such a height, and at up to 120 frames/s where fewer would leave pictures out."""
 
 _KEPT_PROXIES = 100
 _KEPT_S = 5.0
@@ -136,7 +137,15 @@ def _cut(item: tuple[Path, Span]) -> Proxy:
     root, span = item
     target = root / _name(span.clip_id, SETTINGS)
     target.parent.mkdir(parents=True, exist_ok=True)
-    made = cut(Path(span.path), span.start_s, span.end_s, target, max_height=MAX_HEIGHT, every_picture=True)
+    made = cut(
+        Path(span.path),
+        span.start_s,
+        span.end_s,
+        target,
+        min_height=MIN_HEIGHT,
+        max_height=MAX_HEIGHT,
+        every_picture=True,
+    )
     return Proxy(span.clip_id, SETTINGS, Timeline(made.fps, made.edges_s))
 
 

@@ -69,6 +69,7 @@ def cut(
     target: Path,
     *,
     fps: Fraction | None = None,
+    min_height: int | None = None,
     max_height: int | None = None,
     every_picture: bool = False,
 ) -> Cut:
@@ -81,6 +82,7 @@ def cut(
         target: replaced in one step when the whole file is written.
         fps: rate of the cut; where not given, the source's, at its nearest usual value and at most 60. Of a variable
             rate the next higher of 30 and 60, which moves no frame by more than one interval.
+        min_height: pictures lower than this are scaled up.
         max_height: pictures higher than this are scaled down. Sides are rounded to even numbers.
         every_picture: take a higher rate, of 60 or 120, where fewer pictures of the span are skipped at it, and a frame
             more where the last one would be.
@@ -104,7 +106,7 @@ def cut(
     try:
         with av.open(str(written), "w", format="mp4", options={"movflags": "+faststart"}) as container:
             container.flags |= Flags.bitexact.value
-            video = _add_video(container, info, grid.rate, max_height)
+            video = _add_video(container, info, grid.rate, _height(info, min_height, max_height))
             sound = _sound(path, info, start_s, grid.length_s) if info.has_audio else None
             audio = _add_audio(container, sound) if sound is not None else None
             for edge_s, picture in _on_grid(path, grid, until_s, video):
@@ -228,8 +230,12 @@ class _Upright:
         return graph
 
 
-def _add_video(container: OutputContainer, info: VideoInfo, rate: Fraction, max_height: int | None) -> VideoStream:
-    scale = min(1.0, (max_height or info.height) / info.height)
+def _height(info: VideoInfo, least: int | None, most: int | None) -> int:
+    return min(max(info.height, least or 0), most or info.height)
+
+
+def _add_video(container: OutputContainer, info: VideoInfo, rate: Fraction, height: int) -> VideoStream:
+    scale = height / info.height
     stream = container.add_stream("libx264", rate=rate)
     stream.width, stream.height = (max(round(side * scale / 2) * 2, 2) for side in (info.width, info.height))
     stream.pix_fmt = "yuv420p"
