@@ -6,11 +6,13 @@ compared blind. Whose an answer is appears nowhere in a task: sides are in our c
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 from xml.etree import ElementTree
 
+from curate.model.definitions import Segment
 from curate.specs import Capability
 from labeling.frames import Timeline
 from labeling.interface import (
@@ -25,6 +27,7 @@ from labeling.interface import (
     control_name,
     control_type,
     instructions,
+    read_value,
     write_value,
 )  # fmt: skip
 
@@ -146,6 +149,22 @@ def prediction(spec: Capability, answers: Sequence[Sequence[Mapping[str, Any]]],
                 value = {**ranges, **write_value(field, fields[field.name])}
                 result.append(_entry(region, control_name(field), control_type(field), value))
     return {"model_version": MODEL_VERSION, "result": result}
+
+
+def marked(result: Sequence[Mapping[str, Any]], timeline: Timeline) -> tuple[list[Segment], list[Segment]]:
+    """The segments of both answers from the `result` of their `prediction`: source seconds."""
+    fields: dict[str, dict[str, Any]] = defaultdict(dict)
+    for entry in result:
+        if entry["from_name"] != SEGMENT:
+            name, value = read_value(entry["from_name"], entry["value"])
+            fields[entry["id"]][name] = value
+    found: tuple[list[Segment], list[Segment]] = ([], [])
+    for entry in result:
+        if entry["from_name"] == SEGMENT:
+            [label], [span] = entry["value"]["timelinelabels"], entry["value"]["ranges"]
+            start_s, end_s = timeline.to_seconds(span["start"], span["end"])
+            found[_LABELS.index(label)].append(Segment(start_s, end_s, fields[entry["id"]]))
+    return found
 
 
 def words(verdict: str | None, exhaustive: bool | None, segments: Sequence[Mapping[str, Any]], start_s: float) -> str:
