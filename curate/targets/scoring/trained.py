@@ -22,6 +22,7 @@ import polars as pl
 from curate.analyze.embed import load_embedder, model_id
 from curate.errors import CurateError, InputError
 from curate.identity import work_key
+from curate.model import ZERO_SHOT
 from curate.specs import Capability
 from curate.standing.frames import Frames
 from curate.standing.windows import WINDOW, window_sums
@@ -29,7 +30,7 @@ from curate.workspace import Workspace
 
 if TYPE_CHECKING:
     from curate.model.definitions import Definition, Encoded, Segment
-    from curate.model.predict import Track
+    from curate.model.predict import Predictor, Track
     from curate.model.segmenter import Segmenter
 
 _CLIPS_AT_ONCE = 2048
@@ -95,10 +96,23 @@ class Trained:
 
         network, encoded = self._ready(spec)
         predict = trained(network)
-        found: list[list[Segment]] = []
+        return [found for rows in clips.iter_slices(_CLIPS_AT_ONCE) for found in _in_source(rows, predict, encoded)]
+
+    def chances(self, spec: Capability, clips: pl.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:
+        """For each clip the times of its frames, source seconds [T], and the chance [T] that they show the capability.
+
+        Args:
+            clips: as `scores` takes them.
+        """
+        from curate.model.predict import dense_predictions
+
+        network, encoded = self._ready(spec)
+        found = []
         for rows in clips.iter_slices(_CLIPS_AT_ONCE):
-            for start_s, segments in zip(rows["start_s"], predict(_tracks(rows), encoded), strict=True):
-                found.append([replace(s, start_s=start_s + s.start_s, end_s=start_s + s.end_s) for s in segments])
+            tracks = _tracks(rows)
+            dense = dense_predictions(network, tracks, encoded)
+            for start_s, track, (chances, _) in zip(rows["start_s"], tracks, dense, strict=True):
+                found.append((track.times_s + start_s, chances))
         return found
 
     def _ready(self, spec: Capability) -> tuple[Segmenter, Encoded]:
@@ -142,6 +156,37 @@ def trained_model(workspace: Workspace, name: str) -> Trained:
     if problem := _unusable(workspace, config):
         raise InputError(problem, where=directory, fix="Train it again: `curate train MIX`")
     return Trained(workspace, directory, config)
+
+
+def segments_of(workspace: Workspace, model: str, spec: Capability, clips: pl.DataFrame) -> list[list[Segment]]:
+    """The segments that a model finds in clips: as `Trained.segments`, of the model by its name, or of the zero-shot
+    baseline by its (`curate.model.ZERO_SHOT`), whose threshold is set from these clips.
+
+    Raises:
+        InputError: no such model, or it cannot judge these clips, or was not trained for the capability.
+    """
+    if model != ZERO_SHOT:
+        found = trained_model(workspace, model)
+        if not found.knows(spec):
+            raise InputError(
+                f"the model was not trained for {spec.id!r}",
+                where=found.directory,
+                fix=f"Known to it: {', '.join(found.config['capabilities'])}",
+            )
+        return found.segments(spec, clips)
+    from curate.model import zero_shot
+    from curate.model.definitions import encode
+
+    [encoded] = encode([_definition(spec)], load_embedder(workspace.analysis().embedding).texts)
+    return _in_source(clips, zero_shot.predict, encoded)
+
+
+def _in_source(clips: pl.DataFrame, predict: Predictor, encoded: Encoded) -> list[list[Segment]]:
+    """Predicted segments in source seconds."""
+    return [
+        [replace(s, start_s=start_s + s.start_s, end_s=start_s + s.end_s) for s in segments]
+        for start_s, segments in zip(clips["start_s"], predict(_tracks(clips), encoded), strict=True)
+    ]
 
 
 def _unusable(workspace: Workspace, config: dict[str, Any]) -> str:
