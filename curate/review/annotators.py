@@ -58,8 +58,8 @@ def annotators(catalog: Catalog, specs: Mapping[str, Capability]) -> pl.DataFram
 
 
 def gold_clips(catalog: Catalog, spec: Capability, count: int | None = None, seed: int = 0) -> list[str]:
-    """Up to `count` clips to measure annotators with, drawn by `seed`; in turn one that shows the capability and one that
-    does not, while there are both.
+    """Up to `count` clips to measure annotators with, drawn by `seed`: one that shows the capability and one that does
+    not in turn, while there are both.
 
     Each was settled by a review, as present and marked completely or as absent, under guidelines that mean what the
     spec's do, and nobody has contested it since.
