@@ -18,11 +18,11 @@ from label_studio_sdk.client import LabelStudio
 
 from curate.workspace import Workspace
 from labeling.projects import Project
+from labeling.tasks import condition, pages
 
 _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 _COLUMNS = "id,updated_at,data,annotations,result,was_cancelled,completed_by,lead_time"
 """What is read of tasks and of the annotations in them: 3.7 times as fast as all there is (3,000 tasks)."""
-_PAGE_TASKS = 500
 _OVERLAP = timedelta(minutes=2)
 """Read again before the cursor: a request that was under way then may have committed an earlier time since."""
 
@@ -78,8 +78,8 @@ class Changes:
             settles = self._now is not None and newest + _OVERLAP < self._now
             state = _State(state.read, state.settled, newest, settles, 0)
         since = state.read if state.settled or state.read is None else state.read - _OVERLAP
-        condition = _condition("updated_at", "greater", "Datetime", (since or datetime(1970, 1, 1)).strftime(_TIME))
-        for page in _pages(self._client, self._project, condition, _COLUMNS, after=state.last_id):
+        changed = [condition("updated_at", "greater", "Datetime", (since or datetime(1970, 1, 1)).strftime(_TIME))]
+        for page in pages(self._client, self._project, changed, _COLUMNS, after=state.last_id):
             yield [self._change(task, annotation) for task in page for annotation in task.annotations or []]
             state = _State(state.read, state.settled, state.until, state.settles, page[-1].id)
             self._cursor.write(state)
@@ -95,8 +95,8 @@ class Changes:
             return set()
         there: set[str] = set()
         for counter in ("total_annotations", "cancelled_annotations"):
-            condition = _condition(counter, "greater", "Number", 0)
-            for page in _pages(self._client, self._project, condition, "id,annotations_ids"):
+            some = [condition(counter, "greater", "Number", 0)]
+            for page in pages(self._client, self._project, some, "id,annotations_ids"):
                 there |= {self._label_id(part.strip()) for task in page for part in task.annotations_ids.split(",")}
         return set(alive) - there
 
@@ -178,28 +178,3 @@ def _text(value: Any) -> Any:
 
 def _time(text: str | None) -> datetime | None:
     return datetime.strptime(text, _TIME).replace(tzinfo=UTC) if text else None
-
-
-def _condition(column: str, operator: str, kind: str, value: Any) -> dict[str, Any]:
-    return {"filter": f"filter:tasks:{column}", "operator": operator, "type": kind, "value": value}
-
-
-def _pages(
-    client: LabelStudio, project: Project, condition: dict[str, Any], columns: str, after: int = 0
-) -> Iterator[list[Any]]:
-    """The tasks that meet `condition`, in the order of their ids, from the one behind `after` on."""
-    while True:
-        items = [condition, _condition("id", "greater", "Number", after)]
-        page = client.tasks.list(
-            project=project.number,
-            query=json.dumps({"filters": {"conjunction": "and", "items": items}, "ordering": ["tasks:id"]}),
-            fields="all",
-            include=columns,
-            resolve_uri=False,
-            page_size=_PAGE_TASKS,
-        ).items
-        if page:
-            yield page
-        if len(page) < _PAGE_TASKS:
-            return
-        after = page[-1].id

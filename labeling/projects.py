@@ -15,7 +15,6 @@ import secrets
 from bisect import bisect_right
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -28,6 +27,7 @@ from curate.specs import Capability
 from curate.specs.guideline import change
 from curate.workspace import Workspace, new_run_id
 from labeling.client import Server
+from labeling.media import Media
 
 LABEL, REVIEW, COMPARISON = "label", "review", "comparison"
 
@@ -84,7 +84,7 @@ def open_project(
     title: str,
     config: str,
     instructions: str,
-    media: Path | None,
+    media: Media,
     annotators: int = 1,
     restore_interface: bool = False,
 ) -> Project:
@@ -93,7 +93,7 @@ def open_project(
     Args:
         title: how a new project is called; the spec's version is added, and people may rename it.
         config: Label Studio's XML, and `instructions`: HTML, that the project is to show.
-        media: the directory that the server may serve to annotators; None where it does not serve them.
+        media: what serves clips to annotators.
         annotators: how many label each task of a new project.
         restore_interface: put back what was edited by hand.
 
@@ -109,8 +109,7 @@ def open_project(
     _record(workspace.catalog, server, project, spec)
     if not client.views.list(project=project.number):
         client.views.create(project=project.number, data={"title": "Default", "type": "list", "target": "tasks"})
-    if media and str(media) not in {item.path for item in client.import_storage.local.list(project=project.number)}:
-        client.import_storage.local.create(project=project.number, path=str(media), use_blob_urls=True)
+    media.attach(client, project.number, spec.id)
     return project
 
 
@@ -144,11 +143,12 @@ def _guidelines(catalog: Catalog) -> dict[str, dict[str, Any]]:
 
 
 def _fitting(projects: list[Project], spec: Capability, told: dict[str, dict[str, Any]]) -> Project | None:
-    """The newest project whose labels mean what `spec` says; one of this very version goes before."""
+    """The newest project whose labels mean what `spec` says; one of this very version that we know goes before."""
     ours = [project for project in reversed(projects) if project.interface]
     same = [project for project in ours if project.spec_version == spec.version]
     known = [project for project in ours if project.uid in told]
-    return next(iter([*same, *(p for p in known if change(told[p.uid], spec.guideline) != "meaning")]), None)
+    alike = [project for project in known if change(told[project.uid], spec.guideline) != "meaning"]
+    return next(iter([*(project for project in same if project in known), *alike, *same]), None)
 
 
 def _create(

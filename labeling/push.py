@@ -1,90 +1,142 @@
-"""Sends clips to annotators: each once, with a guess to correct where the search has one.
+"""Sends clips to annotators: each once, most valuable first, with guesses to correct.
 
-Label Studio knows no uniqueness and a lost reply may hide a commit, so a task's identity (clip and spec version) is
-in its data, and is looked for before every import, under a lock, without retries. A push that was killed is
-repeated and sends what is missing.
+A clip's task in a project is known by its key (`labeling.gold.task_key`), so a push that was killed is repeated and
+sends what is missing (`labeling.send`). A spec whose meaning changed has a new project: tasks of the old one that
+nobody has begun move there, in first and out after, and those that somebody has begun stay.
 """
 
-import json
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import polars as pl
 from label_studio_sdk.client import LabelStudio
 
 from curate import views
+from curate.catalog import Catalog
 from curate.decisions import APPROVED, DONE, PROPOSED, Decision, finish
 from curate.engine import Failure
 from curate.errors import InputError
+from curate.identity import work_key
 from curate.progress import Progress, silent
 from curate.specs import Capability
 from curate.targets.choosing.order import ordered_clips
 from curate.workspace import Workspace, new_run_id
 from labeling.client import Server, session
-from labeling.interface import SEGMENT, VIDEO, instructions, labelling_config
-from labeling.projects import Project, open_project
-from labeling.proxies import Proxy, Span, cut_proxies, directory
-
-T = TypeVar("T")
-
-_BATCH_TASKS = 100
-_QUERY_IDS = 300
-"""Ids in one look-up: the query travels in the URL, and over 64 KiB the client refuses it."""
+from labeling.gold import gold_keys, is_gold, mixed, task_key
+from labeling.guesses import Guesses, guesses, prediction, show_guesses
+from labeling.interface import instructions, labelling_config
+from labeling.media import media
+from labeling.projects import Project, find_projects, open_project
+from labeling.proxies import Span
+from labeling.send import Sent, send
+from labeling.shown import Shown, shown
+from labeling.tasks import Task, by_key, delete_untouched, untouched
 
 
 @dataclass(frozen=True)
 class PushSummary:
-    """Clips sent now, there before, and those that could not be cut (each a `failed` outcome of stage `proxy`)."""
+    """What became of an order's clips.
+
+    Attributes:
+        pushed: sent now.
+        already_there: in the project before.
+        moved: besides, from projects of the spec's earlier meanings, where nobody had begun them.
+        failed: could not be cut; each is a `failed` outcome of stage `proxy`.
+    """
 
     capability: str
     pushed: int
     already_there: int
+    moved: int
     failed: int
     project_id: int
     url: str
 
 
-def push(workspace: Workspace, order: Decision, server: Server, *, progress: Progress = silent) -> PushSummary:
+@dataclass(frozen=True)
+class _Move:
+    """A task that nobody has begun, in a project of an earlier meaning."""
+
+    project: Project
+    task: Task
+
+    @property
+    def clip_id(self) -> str:
+        clip_id: str = self.task.data["clip_id"]
+        return clip_id
+
+    @property
+    def reason(self) -> str:
+        return self.task.data.get("reason", "")
+
+    @property
+    def is_gold(self) -> bool:
+        return is_gold(self.project, self.task.data)
+
+
+def push(
+    workspace: Workspace,
+    order: Decision,
+    server: Server,
+    *,
+    restore_interface: bool = False,
+    progress: Progress = silent,
+) -> PushSummary:
     """Sends the clips of an approved order (`curate.targets.choosing.order`) to the capability's project, in their
     order.
 
     Pushing again sends nothing twice. Once all are sent, the order is done; why each clip was sent is in `orders`.
 
+    Args:
+        restore_interface: put back a labelling interface that was edited by hand.
+
     Raises:
         InputError: an unknown capability or clip, an order that nobody approved or that is for another version of the
-            spec, a refused token, or a server that cannot reach the media.
+            spec, an interface edited by hand, a refused token, or a server that cannot reach the media.
         CurateError: the server does not answer, or another push is running.
     """
     spec = workspace.capability(order.subject)
     _check_order(order, spec)
-    address = _media_address(server)
-    clips = ordered_clips(order)
-    reasons = dict(clips.select("clip_id", pl.coalesce("detail", "reason", pl.lit(""))).iter_rows())
+    serving = media(workspace, server)
+    serving.check()
+    reasons = dict(ordered_clips(order).select("clip_id", pl.coalesce("detail", "reason", pl.lit(""))).iter_rows())
     with workspace.lock("label-push"), session(server) as client:
-        media = directory(workspace) if server.pid else None
         project = open_project(
             client, workspace, server, spec,
-            title=spec.id, config=labelling_config(spec), instructions=instructions(spec), media=media,
+            title=spec.id, config=labelling_config(spec), instructions=instructions(spec), media=serving,
+            restore_interface=restore_interface,
         )  # fmt: skip
-        there = _already_there(client, project, list(reasons))
-        wanted = _clips(workspace, [clip for clip in reasons if clip not in there])
-        proxies, failures = _proxies(workspace, wanted, progress)
-        guesses = _guesses(workspace, spec, list(proxies))
-        rows = (row for row in wanted.iter_rows(named=True) if row["clip_id"] in proxies)
+        moves = _moves(workspace.catalog, client, project)
+        wanted = reasons | {m.clip_id: m.reason for m in moves if m.clip_id not in reasons and not m.is_gold}
+        gold = gold_keys(
+            workspace.catalog, spec, project, order.decision_id, list(reasons),
+            there=lambda keys: set(by_key(client, project, keys)),
+        )  # fmt: skip
+        ready, failures = shown(workspace, server, [*wanted, *gold.values()], progress)
+        guessed = guesses(workspace, spec, list(ready))
         tasks = [
-            _task(row, proxies[row["clip_id"]], spec, address, reasons[row["clip_id"]], guesses.get(row["clip_id"]))
-            for row in rows
+            _task(spec, key, ready[clip_id], _some_reason(reasons, key) if key in gold else wanted[clip_id], guessed)
+            for key, clip_id in [*((task_key(project, clip_id), clip_id) for clip_id in wanted), *gold.items()]
+            if clip_id in ready
         ]
         # Before the tasks: that a clip was ordered and never sent is harmless, a label of unknown origin is not.
         run_id = new_run_id("label-push")
-        _record_clips(workspace, run_id, order, [task["data"]["clip_id"] for task in tasks])
-        _import(client, project, tasks, progress)
-        _show_guesses(client, project, guesses)
-    summary = PushSummary(spec.id, len(tasks), len(there), len(failures), project.number, project.url(server))
-    _record_outcomes(workspace, run_id, proxies, failures)
+        _record_clips(workspace.catalog, run_id, order, [clip_id for clip_id in reasons if clip_id in ready])
+        earnest = [task for task in tasks if task["data"]["key"] not in gold]
+        known = [task for task in tasks if task["data"]["key"] in gold]
+        twice = {task_key(project, clip_id) for clip_id in _asked_twice(spec, reasons)}
+        twice |= {task_key(project, move.clip_id) for move in moves if move.task.annotators > 1}
+        sent = send(client, workspace, project, mixed(earnest, known, order.decision_id), progress, twice=twice)
+        moved = _take_out(client, project, moves, sent)
+        show_guesses(client, workspace, project, spec, guessed.model)
+        serving.renew(client, project.number)
+    ordered = {task_key(project, clip_id): clip_id for clip_id in reasons}
+    new = [clip_id for key, clip_id in ordered.items() if key in sent.new]
+    failed = [failure for failure in failures if failure.item.clip_id in reasons]
+    there = len(sent.there & ordered.keys())
+    summary = PushSummary(spec.id, len(new), there, moved, len(failed), project.number, project.url(server))
+    _record_outcomes(workspace.catalog, run_id, new, failures)
     if order.status != DONE:
         finish(workspace.catalog, order, {**asdict(summary), "project": project.uid}, run_id=run_id)
     return summary
@@ -102,136 +154,60 @@ def _check_order(order: Decision, spec: Capability) -> None:
         )
 
 
-def _media_address(server: Server) -> str:
-    """What comes before a proxy's name in the address an annotator's browser loads it from."""
-    if server.pid:
-        return "/data/local-files/?d=proxies/"
-    address = os.environ.get("LABEL_STUDIO_MEDIA_URL")
-    if not address:
-        raise InputError(
-            "this Label Studio cannot read the clips, which are files of this workspace",
-            where=server.url,
-            fix="Serve .curate/cache/proxies over HTTP (with Range and CORS) and set LABEL_STUDIO_MEDIA_URL to its "
-            "address, or unset LABEL_STUDIO_URL and use `curate label up`",
-        )
-    return f"{address.rstrip('/')}/"
-
-
-def _already_there(client: LabelStudio, project: Project, clip_ids: Sequence[str]) -> set[str]:
-    found: set[str] = set()
-    for ids in _batches(clip_ids, _QUERY_IDS):
-        item = {"filter": "filter:tasks:data.clip_id", "operator": "in_list", "type": "String", "value": ids}
-        tasks = client.tasks.list(
-            project=project.number,
-            query=json.dumps({"filters": {"conjunction": "and", "items": [item]}}),
-            fields="task_only",
-            include="id,data",
-            resolve_uri=False,
-            page_size=1000,
-        )
-        found |= {task.data["clip_id"] for task in tasks}
-    return found & set(clip_ids)
-
-
-def _clips(workspace: Workspace, clip_ids: list[str]) -> pl.DataFrame:
-    wanted = pl.DataFrame({"clip_id": clip_ids}, schema={"clip_id": pl.String})
-    found = wanted.join(views.clips(workspace.catalog).collect(), on="clip_id", how="left", maintain_order="left")
-    unknown = found.filter(pl.col("video_id").is_null())["clip_id"].to_list()
-    if unknown:
-        raise InputError(f"no clip {unknown[0]!r} ({len(unknown)} unknown)", fix="Choose among the workspace's clips")
-    return found
-
-
-def _proxies(
-    workspace: Workspace, clips: pl.DataFrame, progress: Progress
-) -> tuple[dict[str, Proxy], list[Failure[Span]]]:
-    spans = [Span(*row) for row in clips.select("clip_id", "path", "start_s", "end_s").iter_rows()]
-    made: dict[str, Proxy] = {}
-    failures: list[Failure[Span]] = []
-    for outcome in cut_proxies(workspace, spans, progress):
-        if isinstance(outcome, Proxy):
-            made[outcome.clip_id] = outcome
-        else:
-            failures.append(outcome)
-    return made, failures
-
-
-def _guesses(workspace: Workspace, spec: Capability, clip_ids: list[str]) -> dict[str, dict[str, Any]]:
-    """The best span of each clip by the capability's scores, where there is one."""
-    scores = workspace.catalog.scan("scores").filter(
-        pl.col("capability") == spec.id,
-        pl.col("spec_version") == spec.version,
-        pl.col("clip_id").is_in(clip_ids),
-        pl.col("best_start_s").is_not_null(),
-        pl.col("best_end_s") > pl.col("best_start_s"),
-    )
-    columns = ["clip_id", "model_id", "probability", "best_start_s", "best_end_s"]
-    return {row["clip_id"]: row for row in scores.select(columns).collect().iter_rows(named=True)}
-
-
-def _task(
-    clip: dict[str, Any], proxy: Proxy, spec: Capability, address: str, reason: str, guess: dict[str, Any] | None
-) -> dict[str, Any]:
-    data = {
-        "video": f"{address}{proxy.name}",
-        "clip_id": clip["clip_id"],
-        "video_id": clip["video_id"],
-        "capability": spec.id,
-        "spec_version": spec.version,
-        "fps": float(proxy.fps),
-        "fps_fraction": str(proxy.fps),
-        "frames": proxy.frames,
-        "start_s": clip["start_s"],
-        "duration_s": proxy.duration_s,
-        "proxy": proxy.settings,
-        "reason": reason,
+def _task(spec: Capability, key: str, clip: Shown, reason: str, guessed: Guesses) -> dict[str, Any]:
+    data = {"key": key, "capability": spec.id, "spec_version": spec.version, **clip.data, "reason": reason}
+    segments = guessed.segments.get(clip.data["clip_id"], [])
+    return {
+        "data": data,
+        "predictions": [prediction(spec, guessed.model, segments, clip.timeline)] if segments else [],
     }
-    return {"data": data, "predictions": [_prediction(proxy, spec, guess)] if guess else []}
 
 
-def _prediction(proxy: Proxy, spec: Capability, guess: dict[str, Any]) -> dict[str, Any]:
-    first, last = proxy.timeline.to_frames(guess["best_start_s"], guess["best_end_s"])
-    value = {"ranges": [{"start": first, "end": last}], "timelinelabels": [spec.id]}
-    region = {"id": "guess", "from_name": SEGMENT, "to_name": VIDEO, "type": "timelinelabels", "value": value}
-    return {"model_version": guess["model_id"], "score": guess["probability"], "result": [region]}
+def _some_reason(reasons: Mapping[str, str], key: str) -> str:
+    """A reason for a gold task that tells an annotator nothing: that of one of the others."""
+    others = list(reasons.values())
+    return others[int(key, 16) % len(others)]
 
 
-def _import(client: LabelStudio, project: Project, tasks: list[dict[str, Any]], progress: Progress) -> None:
-    sent = 0
-    progress("tasks", sent, len(tasks))
-    for batch in _batches(tasks, _BATCH_TASKS):
-        client.projects.import_tasks(project.number, request=batch)
-        sent += len(batch)
-        progress("tasks", sent, len(tasks))
+def _asked_twice(spec: Capability, clip_ids: Collection[str]) -> list[str]:
+    """The share `quality.overlap` of an order's clips, drawn by a hash: the same ones when it is pushed again."""
+    drawn = sorted(clip_ids, key=lambda clip_id: work_key("overlap", spec.id, clip_id))
+    return drawn[: round(spec.quality.overlap * len(clip_ids))]
 
 
-def _show_guesses(client: LabelStudio, project: Project, guesses: dict[str, dict[str, Any]]) -> None:
-    """Label Studio shows the predictions of one model version only: the newest scores'."""
-    models = {guess["model_id"] for guess in guesses.values()}
-    if models:
-        client.projects.update(project.number, model_version=max(models))
+def _moves(catalog: Catalog, client: LabelStudio, project: Project) -> list[_Move]:
+    """What nobody has begun in the capability's other projects, of clips that are still there."""
+    others = [
+        other for other in find_projects(client) if other.capability == project.capability and other.uid != project.uid
+    ]
+    found = [_Move(other, task) for other in others for task in untouched(client, other)]
+    if not found:
+        return []
+    current = set(views.clips(catalog).select("clip_id").collect()["clip_id"])
+    return [move for move in found if move.clip_id in current]
 
 
-def _record_outcomes(
-    workspace: Workspace, run_id: str, proxies: dict[str, Proxy], failures: list[Failure[Span]]
-) -> None:
-    rows: list[dict[str, Any]] = [{"stage": "proxy", "item": clip_id, "outcome": "ok"} for clip_id in proxies]
+def _take_out(client: LabelStudio, project: Project, moves: Sequence[_Move], sent: Sent) -> int:
+    """Deletes tasks from the projects they moved out of, and gold, whose answer is of the earlier meaning."""
+    arrived = sent.new | sent.there
+    gone = [move for move in moves if move.is_gold or task_key(project, move.clip_id) in arrived]
+    for other in {move.project for move in gone}:
+        delete_untouched(client, other, [move.task.number for move in gone if move.project == other])
+    return sum(not move.is_gold for move in gone)
+
+
+def _record_outcomes(catalog: Catalog, run_id: str, sent: Sequence[str], failures: Sequence[Failure[Span]]) -> None:
+    rows: list[dict[str, Any]] = [{"stage": "proxy", "item": clip_id, "outcome": "ok"} for clip_id in sent]
     for failure in failures:
         item = {"stage": "proxy", "item": failure.item.clip_id, "outcome": "failed", "reason": failure.reason}
         rows.append({**item, "seconds": failure.seconds})
-    workspace.catalog.write("outcomes", rows, run_id=run_id)
+    catalog.write("outcomes", rows, run_id=run_id)
 
 
-def _record_clips(workspace: Workspace, run_id: str, order: Decision, sent: Sequence[str]) -> None:
+def _record_clips(catalog: Catalog, run_id: str, order: Decision, clip_ids: Sequence[str]) -> None:
     """Why each clip was first chosen: a clip drawn at random stays so, whatever orders it again."""
     ours = {"capability": pl.lit(order.subject), "decision_id": pl.lit(order.decision_id)}
     chosen = ordered_clips(order).select("clip_id", "reason", "inclusion").with_columns(**ours)
-    known = workspace.catalog.scan("orders").select("capability", "clip_id").collect()
-    new = chosen.filter(pl.col("clip_id").is_in(list(sent))).join(known, on=["capability", "clip_id"], how="anti")
-    workspace.catalog.write("orders", new, run_id=run_id)
-
-
-def _batches(items: Sequence[T], size: int) -> Iterator[list[T]]:
-    queue = iter(items)
-    while batch := list(islice(queue, size)):
-        yield batch
+    known = catalog.scan("orders").select("capability", "clip_id").collect()
+    new = chosen.filter(pl.col("clip_id").is_in(list(clip_ids))).join(known, on=["capability", "clip_id"], how="anti")
+    catalog.write("orders", new, run_id=run_id)

@@ -1,0 +1,81 @@
+"""Clips as annotators are shown them: cut, brought to where they are served from, and described for a task."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from curate import views
+from curate.engine import Failure
+from curate.errors import InputError
+from curate.progress import Progress, silent
+from curate.workspace import Workspace
+from labeling.client import Server
+from labeling.frames import Timeline
+from labeling.media import media
+from labeling.proxies import Proxy, Span, cut_proxies
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A clip as annotators are shown it.
+
+    Attributes:
+        data: for a task: video, clip_id, video_id, proxy, fps, fps_fraction, frames, start_s, duration_s.
+        timeline: from source seconds to frames and back.
+    """
+
+    data: dict[str, Any]
+    timeline: Timeline
+
+
+def shown(
+    workspace: Workspace, server: Server, clip_ids: Sequence[str], progress: Progress = silent
+) -> tuple[dict[str, Shown], list[Failure[Span]]]:
+    """Makes clips ready to be watched on `server`; what was ready is only looked up.
+
+    Returns:
+        By clip id, in the order given, and the clips that could not be cut.
+
+    Raises:
+        InputError: an unknown clip, or the server's users cannot reach the media.
+    """
+    serving = media(workspace, server)
+    serving.check()
+    rows = {row["clip_id"]: row for row in _clips(workspace, clip_ids).iter_rows(named=True)}
+    spans = [Span(row["clip_id"], row["path"], row["start_s"], row["end_s"]) for row in rows.values()]
+    proxies: dict[str, Proxy] = {}
+    failures: list[Failure[Span]] = []
+    for outcome in cut_proxies(workspace, spans, progress):
+        if isinstance(outcome, Proxy):
+            proxies[outcome.clip_id] = outcome
+        else:
+            failures.append(outcome)
+    serving.publish(proxies.values())
+    ready = [(rows[clip_id], proxies[clip_id]) for clip_id in rows if clip_id in proxies]
+    return {
+        proxy.clip_id: Shown(serving.task_data(proxy.name) | _facts(row, proxy), proxy.timeline) for row, proxy in ready
+    }, failures
+
+
+def _facts(clip: dict[str, Any], proxy: Proxy) -> dict[str, Any]:
+    return {
+        "clip_id": clip["clip_id"],
+        "video_id": clip["video_id"],
+        "proxy": proxy.settings,
+        "fps": float(proxy.fps),
+        "fps_fraction": str(proxy.fps),
+        "frames": proxy.frames,
+        "start_s": clip["start_s"],
+        "duration_s": proxy.duration_s,
+    }
+
+
+def _clips(workspace: Workspace, clip_ids: Sequence[str]) -> pl.DataFrame:
+    wanted = pl.DataFrame({"clip_id": list(clip_ids)}, schema={"clip_id": pl.String}).unique(maintain_order=True)
+    found = wanted.join(views.clips(workspace.catalog).collect(), on="clip_id", how="left", maintain_order="left")
+    unknown = found.filter(pl.col("video_id").is_null())["clip_id"].to_list()
+    if unknown:
+        raise InputError(f"no clip {unknown[0]!r} ({len(unknown)} unknown)", fix="Choose among the workspace's clips")
+    return found
