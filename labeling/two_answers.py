@@ -5,12 +5,13 @@ The same for annotators who differ, where the right answer may also be marked an
 compared blind. Whose an answer is appears nowhere in a task: sides are in our catalog alone.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 from xml.etree import ElementTree
+
+from label_studio_sdk.client import LabelStudio
 
 from curate.model.definitions import Segment
 from curate.specs import Capability
@@ -29,10 +30,14 @@ from labeling.interface import (
     instructions,
     read_value,
     write_value,
-)  # fmt: skip
+)
+from labeling.projects import Project  # fmt: skip
 
 TAKE = "take"
 FIRST, SECOND, CORRECTED, UNSURE, TIE, NEITHER = "1", "2", "corrected", "unsure", "tie", "neither"
+WORDS = ("answer_1", "answer_2")
+"""Names in a task's data of what each answer says."""
+
 MODEL_VERSION = "answers"
 """Label Studio shows the segments of both answers as one prediction, and its name beside them."""
 
@@ -113,11 +118,11 @@ def _view(title: str, spec: Capability, *, own: bool) -> ElementTree.Element:
     if own:
         add(timeline, "Label", value=spec.id, background=_OWN_COLOR, hotkey="5")
     columns = add(view, "View", style="display: flex; gap: 16px; margin: 12px 0")
-    for number, (label, color) in enumerate(zip(_LABELS, _COLORS, strict=True), start=1):
+    for name, label, color in zip(WORDS, _LABELS, _COLORS, strict=True):
         style = f"flex: 1; border-left: 6px solid {color}; padding: 0 0 4px 12px; white-space: pre-line"
         column = add(columns, "View", style=style)
         add(column, "Header", value=label, size="5")
-        add(column, "Text", name=f"answer_{number}", value=f"$answer_{number}")
+        add(column, "Text", name=name, value=f"${name}")
     return view
 
 
@@ -127,12 +132,8 @@ def _take(view: ElementTree.Element, offered: Mapping[str, tuple[str, str]]) -> 
         add(control, "Choice", value=words, alias=value, hotkey=hotkey)
 
 
-def prediction(spec: Capability, answers: Sequence[Sequence[Mapping[str, Any]]], timeline: Timeline) -> dict[str, Any]:
-    """The segments of both answers as regions that the page shows.
-
-    Args:
-        answers: the segments of each: start_s and end_s in source seconds, fields as JSON.
-    """
+def predictions(spec: Capability, answers: Sequence[Sequence[Segment]], timeline: Timeline) -> list[dict[str, Any]]:
+    """The `predictions` of a task: the segments of both answers as regions that the page shows, if there are any."""
     shown = [
         (f"answer{number}-{place}", label, segment)
         for number, (label, segments) in enumerate(zip(_LABELS, answers, strict=True), start=1)
@@ -140,15 +141,21 @@ def prediction(spec: Capability, answers: Sequence[Sequence[Mapping[str, Any]]],
     ]
     result = []
     for region, label, segment in reversed(shown):  # the timeline's first row is the last region
-        first, last = timeline.to_frames(segment["start_s"], segment["end_s"])
+        first, last = timeline.to_frames(segment.start_s, segment.end_s)
         ranges = {"ranges": [{"start": first, "end": last}]}
         result.append(_entry(region, SEGMENT, "timelinelabels", {**ranges, "timelinelabels": [label]}))
-        fields = json.loads(segment["fields"] or "{}")
         for field in spec.segment.fields:
-            if field.name in fields:
-                value = {**ranges, **write_value(field, fields[field.name])}
+            said = segment.fields.get(field.name)
+            if said is not None and (field.enum is None or said in field.enum):
+                value = {**ranges, **write_value(field, said)}
                 result.append(_entry(region, control_name(field), control_type(field), value))
-    return {"model_version": MODEL_VERSION, "result": result}
+    return [{"model_version": MODEL_VERSION, "result": result}] if result else []
+
+
+def show_answers(client: LabelStudio, project: Project) -> None:
+    """Makes a project show the predictions of its tasks."""
+    if client.projects.get(project.number).model_version != MODEL_VERSION:
+        client.projects.update(project.number, model_version=MODEL_VERSION)
 
 
 def marked(result: Sequence[Mapping[str, Any]], timeline: Timeline) -> tuple[list[Segment], list[Segment]]:
@@ -167,7 +174,7 @@ def marked(result: Sequence[Mapping[str, Any]], timeline: Timeline) -> tuple[lis
     return found
 
 
-def words(verdict: str | None, exhaustive: bool | None, segments: Sequence[Mapping[str, Any]], start_s: float) -> str:
+def words(verdict: str | None, exhaustive: bool | None, segments: Sequence[Segment], start_s: float) -> str:
     """What an answer says, a line for each segment; times from the start of the clip, as the player shows them.
 
     Args:
@@ -176,13 +183,12 @@ def words(verdict: str | None, exhaustive: bool | None, segments: Sequence[Mappi
     """
     lines = []
     if verdict is not None:
-        lines.append(verdict.replace("_", " ") + (", looked at all of it" if exhaustive else ", not all was looked at"))
+        lines.append(verdict.replace("_", " ") + (", looked at all of it" if exhaustive else ""))
     elif not segments:
         lines.append("nothing is marked")
     for segment in segments:
-        fields = json.loads(segment["fields"] or "{}")
-        said = ", ".join(f"{name} {_said(value)}" for name, value in sorted(fields.items()))
-        times = f"{segment['start_s'] - start_s:.2f} to {segment['end_s'] - start_s:.2f} s"
+        said = ", ".join(f"{name} {_said(value)}" for name, value in sorted(segment.fields.items()))
+        times = f"{segment.start_s - start_s:.2f} to {segment.end_s - start_s:.2f} s"
         lines.append(f"{times}: {said}" if said else times)
     return "\n".join(lines)
 
@@ -194,6 +200,14 @@ def taken(result: Sequence[Mapping[str, Any]]) -> str | None:
             chosen: list[str] = (entry.get("value") or {}).get("choices") or []
             return chosen[0] if chosen else None
     return None
+
+
+def own(result: Sequence[dict[str, Any]], capability: str) -> list[dict[str, Any]]:
+    """Of an annotation's `result`, what the reviewer says, without the segments that are still an answer's."""
+    regions = {
+        entry["id"] for entry in result if (entry.get("value") or {}).get("timelinelabels") not in (None, [capability])
+    }
+    return [entry for entry in result if entry.get("id") not in regions and entry.get("from_name") != TAKE]
 
 
 def _said(value: Any) -> str:
