@@ -6,7 +6,6 @@ the proxy's own edges are not.
 """
 
 from bisect import bisect
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -21,7 +20,7 @@ class Timeline:
     """
 
     fps: Fraction
-    edges_s: Sequence[float]
+    edges_s: tuple[float, ...]
 
     @property
     def frames(self) -> int:
@@ -44,4 +43,4 @@ class Timeline:
 
 def even_timeline(fps: Fraction, frames: int, start_s: float) -> Timeline:
     """The timeline of a proxy of which nothing but its grid is known: `frames` of equal length from `start_s` on."""
-    return Timeline(fps, [float(Fraction(start_s) + index / fps) for index in range(frames + 1)])
+    return Timeline(fps, tuple(float(Fraction(start_s) + index / fps) for index in range(frames + 1)))

@@ -113,7 +113,7 @@ def timelines(catalog: Catalog, clip_ids: Sequence[str], settings: str = SETTING
         .select("clip_id", "fps", "edges_s")
         .collect()
     )
-    return {clip_id: Timeline(Fraction(fps), edges_s) for clip_id, fps, edges_s in rows.iter_rows()}
+    return {clip_id: Timeline(Fraction(fps), tuple(edges_s)) for clip_id, fps, edges_s in rows.iter_rows()}
 
 
 def task_timelines(catalog: Catalog, tasks: Sequence[dict[str, Any]]) -> list[Timeline]:

@@ -17,7 +17,7 @@ RATES += [Fraction(n, 1001) for n in (24000, 30000, 60000)]
 def uneven(draw: st.DrawFn) -> Timeline:
     """Frames of any lengths from 1 ms on."""
     lengths = draw(st.lists(st.floats(0.001, 1.0), min_size=1, max_size=60))
-    return Timeline(draw(st.sampled_from(RATES)), list(accumulate(lengths, initial=draw(st.floats(0, 10_000)))))
+    return Timeline(draw(st.sampled_from(RATES)), tuple(accumulate(lengths, initial=draw(st.floats(0, 10_000)))))
 
 
 even = st.builds(even_timeline, st.sampled_from(RATES), st.integers(1, 300), st.floats(0, 10_000))
