@@ -59,6 +59,11 @@ class Answer:
         """Whether unmarked time is said not to show it."""
         return self.exhaustive or self.verdict == "absent"
 
+    @property
+    def decided(self) -> bool:
+        """Whether it says that the clip shows the capability or does not."""
+        return self.verdict in ("present", "absent")
+
     def rows(self) -> list[dict[str, Any]]:
         """The segments as the catalog keeps them."""
         return [
@@ -159,7 +164,7 @@ def group_of_clips(catalog: Catalog) -> dict[str, str]:
 
 def same_segments(first: Answer, second: Answer) -> list[tuple[Segment, Segment]]:
     """The segments that both mark, at tIoU 0.5, one to one."""
-    if not _both_decided(first, second):
+    if not (first.decided and second.decided):
         return []
     pairs = match(first.segments, second.segments, 0.5)
     return [(first.segments[i], second.segments[j]) for i, j in pairs]
@@ -174,7 +179,7 @@ def difference(first: Answer, second: Answer, spec: Capability) -> np.ndarray:
     """
     counts = np.zeros(DIFFERENCE_SIZE)
     counts[SAME], counts[PAIRS] = first.verdict == second.verdict, 1
-    if not _both_decided(first, second) or not (first.segments or second.segments):
+    if not (first.decided and second.decided and (first.segments or second.segments)):
         return counts
     iou = temporal_iou(first.segments, second.segments)
     counts[TOTAL] = len(first.segments) if second.complete else (iou > 0).any(1).sum()
@@ -226,8 +231,3 @@ def same_value(field: Field, first: Any, second: Any) -> bool:
     if field.type == "number" and None not in (first, second):
         return bool(abs(first - second) <= NUMBERS_WITHIN * max(abs(first), abs(second)))
     return bool(first == second)
-
-
-def _both_decided(first: Answer, second: Answer) -> bool:
-    decided = ("present", "absent")
-    return first.verdict in decided and second.verdict in decided

@@ -212,7 +212,7 @@ def sign_test(balances: np.ndarray) -> float:
     """The chance that whole numbers [n] add up to as much, either way, where each may as well have the other sign."""
     sizes = np.abs(np.asarray(balances)).round().astype(int)
     reach = int(sizes.sum())
-    chances = np.zeros(2 * reach + 1)
+    chances: np.ndarray = np.zeros(2 * reach + 1)
     chances[reach] = 1.0
     for size in sizes[sizes > 0]:
         chances = (np.roll(chances, size) + np.roll(chances, -size)) / 2
@@ -221,19 +221,18 @@ def sign_test(balances: np.ndarray) -> float:
 
 
 def _seen_groups(workspace: Workspace, models: Sequence[str]) -> set[str]:
-    groups = dict(leakage_groups(workspace.catalog).iter_rows())
     seen: set[str] = set()
     for name in models:
         if name == ZERO_SHOT:
             continue
         trained = trained_model(workspace, name)
-        if trained.seen_videos is None:
+        if trained.seen_groups is None:
             raise InputError(
                 "nothing says which videos the model was trained on, so no comparison with it is fair",
                 where=trained.directory,
                 fix=f"Fetch its mix, {trained.config['mix']} {trained.config['revision']}: `dvc pull`",
             )
-        seen |= {groups.get(video, video) for video in trained.seen_videos}
+        seen |= trained.seen_groups
     return seen
 
 

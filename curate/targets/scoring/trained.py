@@ -20,6 +20,7 @@ import numpy as np
 import polars as pl
 
 from curate.analyze.embed import load_embedder, model_id
+from curate.dedupe.groups import leakage_groups
 from curate.errors import CurateError, InputError
 from curate.identity import work_key
 from curate.model import ZERO_SHOT
@@ -70,6 +71,14 @@ class Trained:
         except CurateError:
             return None
         return frozenset(clip["video_id"] for clip in lock["clips"] if clip["split"] == "train")
+
+    @cached_property
+    def seen_groups(self) -> frozenset[str] | None:
+        """`seen_videos` with all that a duplicate links to them, as leakage groups."""
+        if self.seen_videos is None:
+            return None
+        groups = leakage_groups(self.workspace.catalog).filter(pl.col("video_id").is_in(sorted(self.seen_videos)))
+        return frozenset(groups["group_id"])
 
     def scores(self, spec: Capability, clips: pl.DataFrame) -> pl.DataFrame:
         """What it says of clips.
