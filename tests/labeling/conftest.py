@@ -24,6 +24,8 @@ from labeling.server import down, up
 CLIP_S = 4.0
 CLIPS_EACH = 3
 PASSWORD = "of-somebody-else"
+SERVER_VARIABLES = {"SSRF_PROTECTION_ENABLED": "false", "AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests"}
+"""What the server may: send webhooks to this machine, and read from a bucket on it."""
 COLOR = {"name": "color", "type": "string", "enum": ["red", "green", "blue"], "required": True}
 
 
@@ -99,8 +101,12 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     truth = render_world(workspace.root / "footage", 6, seed=2)
     _collect(workspace, truth)
     state = workspace.state / "label-studio"
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in SERVER_VARIABLES.items():
+            patched.setenv(name, value)
+        server = up(state)
     try:
-        yield Desk(workspace, truth, up(state))
+        yield Desk(workspace, truth, server)
     finally:
         down(state)
 
