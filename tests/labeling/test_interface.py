@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from curate.specs import Capability, Field
 from labeling.client import session
-from labeling.interface import control_name, instructions, labelling_config, read_value, write_value
+from labeling.interface import control_name, field_keys, instructions, labelling_config, read_value, write_value
 from tests.labeling.conftest import Desk
 
 HOSTILE = "<b>&\"'</b> 100 % ]]> ü"
@@ -38,20 +38,58 @@ def capability(fields: list[Field], **changes: Any) -> Capability:
     return Capability.model_validate({**content, **changes})
 
 
+def controls_of(fields: list[Field]) -> dict[str, ElementTree.Element]:
+    config = ElementTree.fromstring(labelling_config(capability(fields)))
+    return {name: control for control in config.iter() if (name := control.get("name"))}
+
+
 def test_every_text_of_the_spec_arrives_as_it_was_written() -> None:
-    config = ElementTree.fromstring(labelling_config(capability(KINDS)))
-    choices = {control.get("name"): [choice.get("value") for choice in control] for control in config.iter("Choices")}
-    assert choices["string__color"] == ["red", HOSTILE]
-    assert choices["verdict"] == ["present", "absent", "unsure", "bad_clip"]
+    controls = controls_of(KINDS)
+    assert [choice.get("value") for choice in controls["string__color"]] == ["red", HOSTILE]
     page = ElementTree.fromstring(f"<div>{instructions(capability(KINDS))}</div>")
     assert "".join(page.itertext()).count(HOSTILE) == 7
     assert page.find(".//b/b") is None
 
 
+def test_what_is_stored_is_the_verdict_whatever_words_are_shown() -> None:
+    stored = [choice.get("alias") or choice.get("value") for choice in controls_of([])["verdict"]]
+    assert stored == ["present", "absent", "unsure", "bad_clip"]
+    [tick] = controls_of([])["exhaustive"]
+    assert (tick.get("alias"), tick.get("value")) == ("exhaustive", "I looked at the whole clip")
+
+
 def test_a_field_may_have_the_name_of_a_control() -> None:
-    config = ElementTree.fromstring(labelling_config(capability([Field(name="verdict", type="boolean")])))
-    names = [control.get("name") for control in config.iter("Choices")]
-    assert names == ["boolean__verdict", "verdict", "exhaustive"]
+    assert {"boolean__verdict", "verdict", "exhaustive"} < set(controls_of([Field(name="verdict", type="boolean")]))
+
+
+ENUMS = st.lists(st.integers(1, 12), max_size=8).map(
+    lambda sizes: [
+        Field(name=f"field_{place}", type="string", enum=[f"v{number}" for number in range(size)])
+        for place, size in enumerate(sizes)
+    ]
+)
+
+
+@given(ENUMS)
+def test_no_key_does_two_things(fields: list[Field]) -> None:
+    config = ElementTree.fromstring(labelling_config(capability(fields)))
+    keys = [key for control in config.iter() if (key := control.get("hotkey"))]
+    assert len(keys) == len(set(keys))
+    assert "u" not in keys  # Label Studio's own: lets go of a region
+
+
+def test_a_field_has_the_keys_of_one_row_in_their_order() -> None:
+    enums = [Field(name=name, type="string", enum=list("abcdefg")) for name in ("color", "to_color", "third", "rest")]
+    fields = [*enums, Field(name="times", type="integer"), Field(name="note", type="string")]
+    assert field_keys(fields) == {
+        "color": "2345678", "to_color": "qwertio", "third": "dfghjkl", "rest": "", "times": "9", "note": "",
+    }  # fmt: skip
+
+
+def test_the_instructions_name_every_key() -> None:
+    page = instructions(capability([Field(name="color", type="string", enum=["red", "blue"])]))
+    for words in ("present [p]", "bad clip [b]", "I looked at the whole clip [x]", "red [2], blue [3]"):
+        assert words in page
 
 
 def values_of(field: Field) -> st.SearchStrategy[Any]:
