@@ -64,7 +64,7 @@ def gold_clips(catalog: Catalog, spec: Capability, count: int | None = None, see
     Each was settled by a review, as present and marked completely or as absent, under guidelines that mean what the
     spec's do, and nobody has contested it since.
     """
-    known = meanings(catalog)
+    known = meanings(catalog, {spec.id: spec})
     meant = meaning_of(known, spec.id, spec.version)
     rows = (
         views.labels(catalog)

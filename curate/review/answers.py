@@ -1,8 +1,7 @@
 """What annotators say of clips now, and where two answers about a clip differ.
 
 An annotator's answer is the newest version of their newest label of a clip. Answers are compared where they mean the
-same: labels made in one project do, whatever versions its spec went through (labeling/projects.py opens another where a
-change moves the meaning). Gold answers and reviews are no independent looks at an ordinary clip, so neither is compared
+same: no change of the guidelines between them moved the meaning (`curate.specs.guideline`). Gold answers and reviews are no independent looks at an ordinary clip, so neither is compared
 with annotators' labels for agreement.
 
 Unmarked time is no statement unless someone looked: a segment that the other lacks counts as a difference only where
@@ -22,10 +21,11 @@ import polars as pl
 
 from curate import views
 from curate.catalog import Catalog
-from curate.dedupe.groups import components, leakage_groups
+from curate.dedupe.groups import leakage_groups
 from curate.model.definitions import Segment
 from curate.model.metrics import match, temporal_iou
 from curate.specs import Capability, Field
+from curate.specs.guideline import change
 
 THRESHOLDS = (0.3, 0.5, 0.7)
 """Temporal IoU from which on two segments are the same."""
@@ -99,7 +99,7 @@ def current(catalog: Catalog, specs: Mapping[str, Capability]) -> pl.DataFrame:
         .unique(["clip_id", "capability", "annotator", "purpose"], keep="last", maintain_order=True)
         .collect()
     )
-    known = meanings(catalog)
+    known = meanings(catalog, specs)
     versions = rows.select("capability", "spec_version").unique()
     named = versions.with_columns(
         meaning=pl.Series([meaning_of(known, *row) for row in versions.iter_rows()], dtype=pl.String)
@@ -110,27 +110,29 @@ def current(catalog: Catalog, specs: Mapping[str, Capability]) -> pl.DataFrame:
     return rows.join(newest, on=own, maintain_order="left").filter(pl.col("meaning") == pl.col("newest")).drop("newest")
 
 
-def meanings(catalog: Catalog) -> dict[tuple[str, str], str]:
-    """By capability and spec version, the first of the versions whose labels mean the same: those of one project."""
+def meanings(catalog: Catalog, specs: Mapping[str, Capability]) -> dict[tuple[str, str], str]:
+    """By capability and spec version, the first of the versions whose labels mean the same, as far as guidelines are
+    known: of those that something was ever labelled or reviewed under, and of the specs as they are."""
     rows = (
-        catalog.scan("label_projects")
-        .filter(pl.col("kind").fill_null("label") == "label")
-        .select("capability", "spec_version", "project")
-        .sort("capability", "spec_version", "project")
+        catalog.history("label_projects")
+        .filter(pl.col("guideline").is_not_null())
+        .select("capability", "spec_version", "guideline")
         .collect()
     )
-    versions = list(dict.fromkeys(rows.select("capability", "spec_version").iter_rows()))
-    place = {version: at for at, version in enumerate(versions)}
-    projects = {name: at for at, name in enumerate(dict.fromkeys(rows["project"]), start=len(versions))}
-    first = np.array([place[row] for row in rows.select("capability", "spec_version").iter_rows()], dtype=int)
-    second = np.array([projects[name] for name in rows["project"]], dtype=int)
-    parts = components(len(versions) + len(projects), first, second)
-    named: dict[int, str] = {}
-    return {version: named.setdefault(int(parts[at]), version[1]) for version, at in place.items()}
+    told = {(capability, version): json.loads(guideline) for capability, version, guideline in rows.iter_rows()}
+    told |= {(spec.id, spec.version): spec.guideline for spec in specs.values() if (spec.id, spec.version) not in told}
+    found: dict[tuple[str, str], str] = {}
+    newest: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for (capability, version), guideline in told.items():
+        ours = [name for name, last in newest.items() if name[0] == capability and change(last, guideline) != "meaning"]
+        name = ours[-1] if ours else (capability, version)
+        found[capability, version] = name[1]
+        newest[name] = guideline
+    return found
 
 
 def meaning_of(known: Mapping[tuple[str, str], str], capability: str, version: str | None) -> str:
-    """The name of what labels under a version mean; a version without a project means what it says itself."""
+    """The name of what labels under a version mean; a version of an unknown guideline means what it says itself."""
     return known.get((capability, version or ""), version or "")
 
 

@@ -178,7 +178,7 @@ def _doubted(workspace: Workspace, spec: Capability) -> list[Case]:
     if trained is None or not trained.knows(spec) or trained.seen_groups is None:
         return []
     catalog = workspace.catalog
-    known, groups = meanings(catalog), group_of_clips(catalog)
+    known, groups = meanings(catalog, {spec.id: spec}), group_of_clips(catalog)
     meant = meaning_of(known, spec.id, spec.version)
     rows = (
         views.labels(catalog)
