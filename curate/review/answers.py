@@ -1,8 +1,8 @@
 """What annotators say of clips now, and where two answers about a clip differ.
 
 An annotator's answer is the newest version of their newest label of a clip. Answers are compared where they mean the
-same: no change of the guidelines between them moved the meaning (`curate.specs.guideline`). Gold answers and reviews are no independent looks at an ordinary clip, so neither is compared
-with annotators' labels for agreement.
+same: no change of the guidelines between them moved the meaning (`curate.specs.guideline`). Gold answers and reviews
+are no independent looks at an ordinary clip, so neither is compared with annotators' labels for agreement.
 
 Unmarked time is no statement unless someone looked: a segment that the other lacks counts as a difference only where
 the other answer is `exhaustive` or says that the clip shows none, or where it marks some of the same time.
