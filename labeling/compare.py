@@ -125,8 +125,9 @@ def ask(
             instructions=page.comparison_instructions(spec),
             media=media(workspace, server),
         )  # fmt: skip
-        page.show_answers(client, project)
-        sent = send(client, workspace, project, [_task(spec, row, ready[row["clip_id"]]) for row in asked], progress)
+        tasks = [_task(spec, row, ready[row["clip_id"]]) for row in asked]
+        sent = send(client, workspace, project, tasks, progress)
+        page.show_answers(client, project, tasks)
     return Asked(len(ready), len(asked), len(sent.new), len(failures), project.url(server))
 
 
@@ -155,7 +156,7 @@ def _task(spec: Capability, row: Mapping[str, Any], clip: Shown) -> dict[str, An
     said = [page.words(None, None, marked, clip.data["start_s"]) for marked in segments]
     words = dict(zip(page.WORDS, said, strict=True))
     data = {**clip.data, "key": _key(row), "capability": spec.id, "spec_version": spec.version, **words}
-    return {"data": data, "predictions": page.predictions(spec, segments, clip.timeline)}
+    return {"data": data, "predictions": page.predictions((), segments, clip.timeline)}
 
 
 def _vote(change: Change, asked: Mapping[str, Mapping[str, Any]], problems: Counter[str]) -> dict[str, Any] | None:

@@ -258,7 +258,8 @@ def _another(chance: random.Random, field: Field, value: Value) -> Value:
 
 
 def _review(errors: Errors, task: _Task) -> list[dict[str, Any]]:
-    first, second = (_nearness(task, segments) for segments in task.shown)
+    names = [field.name for field in task.spec.segment.fields]
+    first, second = (_nearness(task, segments, names) for segments in task.shown)
     chance = errors.of(task.data["clip_id"])
     if chance.random() < errors.verdict:
         return [_choice(TAKE, SECOND if first >= second else FIRST)]
@@ -277,13 +278,12 @@ def _vote(errors: Errors, task: _Task) -> list[dict[str, Any]]:
     return [_choice(TAKE, FIRST if first > second else SECOND)]
 
 
-def _nearness(task: _Task, segments: Sequence[Segment]) -> float:
-    """How near an answer is to what is there: mean F1 over the thresholds of tIoU, fields right as well."""
+def _nearness(task: _Task, segments: Sequence[Segment], fields: Sequence[str] = ()) -> float:
+    """How near an answer is to what is there: mean F1 over the thresholds of tIoU, with these fields right."""
     there = [Segment(segment["start_s"], segment["end_s"], segment["fields"]) for segment in task.truth]
     if not segments and not there:
         return 1.0
-    names = [field.name for field in task.spec.segment.fields]
-    hits = [len(match(there, segments, threshold, names)) for threshold in THRESHOLDS]
+    hits = [len(match(there, segments, threshold, fields)) for threshold in THRESHOLDS]
     return float(np.mean(hits)) * 2 / (len(there) + len(segments))
 
 

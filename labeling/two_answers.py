@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 from label_studio_sdk.client import LabelStudio
 
 from curate.model.definitions import Segment
-from curate.specs import Capability
+from curate.specs import Capability, Field
 from labeling.frames import Timeline
 from labeling.interface import (
     EXHAUSTIVE,
@@ -132,8 +132,14 @@ def _take(view: ElementTree.Element, offered: Mapping[str, tuple[str, str]]) -> 
         add(control, "Choice", value=words, alias=value, hotkey=hotkey)
 
 
-def predictions(spec: Capability, answers: Sequence[Sequence[Segment]], timeline: Timeline) -> list[dict[str, Any]]:
-    """The `predictions` of a task: the segments of both answers as regions that the page shows, if there are any."""
+def predictions(
+    fields: Sequence[Field], answers: Sequence[Sequence[Segment]], timeline: Timeline
+) -> list[dict[str, Any]]:
+    """The `predictions` of a task: the segments of both answers as regions that the page shows, if there are any.
+
+    Args:
+        fields: those that the page has controls for.
+    """
     shown = [
         (f"answer{number}-{place}", label, segment)
         for number, (label, segments) in enumerate(zip(_LABELS, answers, strict=True), start=1)
@@ -144,7 +150,7 @@ def predictions(spec: Capability, answers: Sequence[Sequence[Segment]], timeline
         first, last = timeline.to_frames(segment.start_s, segment.end_s)
         ranges = {"ranges": [{"start": first, "end": last}]}
         result.append(_entry(region, SEGMENT, "timelinelabels", {**ranges, "timelinelabels": [label]}))
-        for field in spec.segment.fields:
+        for field in fields:
             said = segment.fields.get(field.name)
             if said is not None and (field.enum is None or said in field.enum):
                 value = {**ranges, **write_value(field, said)}
@@ -152,9 +158,10 @@ def predictions(spec: Capability, answers: Sequence[Sequence[Segment]], timeline
     return [{"model_version": MODEL_VERSION, "result": result}] if result else []
 
 
-def show_answers(client: LabelStudio, project: Project) -> None:
-    """Makes a project show the predictions of its tasks."""
-    if client.projects.get(project.number).model_version != MODEL_VERSION:
+def show_answers(client: LabelStudio, project: Project, tasks: Sequence[Mapping[str, Any]]) -> None:
+    """Makes a project show the predictions of its `tasks`, once it has some: the server refuses it before."""
+    marked = any(task["predictions"] for task in tasks)
+    if marked and client.projects.get(project.number).model_version != MODEL_VERSION:
         client.projects.update(project.number, model_version=MODEL_VERSION)
 
 
