@@ -231,7 +231,9 @@ def _controls(config: str) -> set[tuple[str, ...]]:
     found = set()
     for control in ElementTree.fromstring(config).iter():
         if control.get("toName"):
-            values = sorted(child.get("value", "") for child in control)
+            values = sorted(
+                part.get("alias") or part.get("value", "") for part in control.iter() if part is not control
+            )
             found.add((control.tag, control.get("name", ""), control.get("perRegion", ""), *values))
         elif control.tag == "Video":
             found.add((control.tag, control.get("name", ""), control.get("value", ""), control.get("frameRate", "")))
