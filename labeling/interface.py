@@ -9,7 +9,7 @@ that is selected, the timeline under both, over the whole width. Everything has 
 own choice to whatever has none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from xml.etree import ElementTree
 
@@ -84,6 +84,16 @@ def labelling_config(spec: Capability) -> str:
 
 def instructions(spec: Capability) -> str:
     """HTML that tells the annotator what counts, what does not, what each field means, and the keys."""
+    return "".join([
+        what_counts(spec, field_keys(spec.segment.fields)),
+        what_is_said_of_a_clip(),
+        "<p>A segment that is there already is a guess: correct its edges, or delete it.</p>",
+        _list("Keys", _KEYS),
+    ])  # fmt: skip
+
+
+def what_counts(spec: Capability, keys: Mapping[str, str] | None = None) -> str:
+    """HTML of the capability's definition; `keys` of its fields where the page has them."""
     segment = spec.segment
     parts = [
         f"<h2>{escape(spec.title)}</h2>",
@@ -96,12 +106,14 @@ def instructions(spec: Capability) -> str:
     if spec.non_examples:
         parts.append(_list("Does not count", spec.non_examples))
     if segment.fields:
-        keys = field_keys(segment.fields)
-        parts.append(_list("Fields of each segment", [_described(field, keys[field.name]) for field in segment.fields]))
-    parts.append(_list("The clip", [f"{_key(name)}: {_MEANINGS[name]}" for name in (*VERDICTS, EXHAUSTIVE)]))
-    parts.append("<p>A segment that is there already is a guess: correct its edges, or delete it.</p>")
-    parts.append(_list("Keys", _KEYS))
+        described = [_described(field, (keys or {}).get(field.name, "")) for field in segment.fields]
+        parts.append(_list("Fields of each segment", described))
     return "".join(parts)
+
+
+def what_is_said_of_a_clip() -> str:
+    """HTML of the verdicts, and of having looked at all of it, with their keys."""
+    return _list("The clip", [f"{_key(name)}: {_MEANINGS[name]}" for name in (*VERDICTS, EXHAUSTIVE)])
 
 
 def control_name(field: Field) -> str:
