@@ -9,6 +9,7 @@ import typer
 
 from curate.cli_decide import show_decisions
 from curate.cli_options import Json, Who, Why, given_workspace, show_rows, user
+from curate.cli_serve import serve
 
 if TYPE_CHECKING:
     import polars as pl
@@ -141,3 +142,6 @@ def label_simulate(
         content = json.loads(truth.read_text())
         count = annotate(workspace, content, server, capabilities=capabilities or None, progress=progress)
     print(f"{count} tasks annotated")
+
+
+label.command("serve")(serve)

@@ -29,7 +29,6 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from curate.errors import CurateError, InputError
-from curate.targets.scoring.score import score
 from curate.workspace import Workspace
 from labeling import webhook
 from labeling.client import session
@@ -167,6 +166,8 @@ def pull_and_score(workspace: Workspace, capabilities: list[str] | None, address
     pulled = pull(workspace, capabilities, server=server)
     if not (pulled.new or pulled.deleted):
         return None
+    from curate.targets.scoring.score import score  # which takes seconds to import: clips do not wait for it
+
     score(workspace)
     return f"pulled {', '.join(capabilities or ['all'])}: {pulled.new} new, {pulled.deleted} deleted"
 
