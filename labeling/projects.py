@@ -33,7 +33,7 @@ LABEL, REVIEW, COMPARISON = "label", "review", "comparison"
 
 _MARKER = re.compile(
     r"\[curate(?: kind=(?P<kind>\w+))? capability=(?P<capability>\w+) spec=(?P<version>\w+)"
-    r"(?: interface=(?P<interface>\w+))? id=(?P<uid>\w+)\]"
+    r"(?: interface=(?P<interface>\w+) instructions=(?P<instructions>\w+))? id=(?P<uid>\w+)\]"
 )
 _TITLE_CHARACTERS = 50
 
@@ -47,8 +47,8 @@ class Project:
         uid: ours, unique everywhere.
         kind: label, review, comparison.
         spec_version: the version it is labelled under now.
-        interface: a digest of the interface that we put there; empty for a project of an earlier release, which is
-            pulled from and no longer pushed to.
+        interface, instructions: digests of what we put there, which people may have edited since; empty for a project
+            of an earlier release, which is pulled from and no longer pushed to.
     """
 
     number: int
@@ -57,6 +57,7 @@ class Project:
     capability: str
     spec_version: str
     interface: str = ""
+    instructions: str = ""
 
     def url(self, server: Server) -> str:
         return f"{server.url}/projects/{self.number}/data"
@@ -68,9 +69,13 @@ def find_projects(client: LabelStudio, kind: str | None = LABEL) -> list[Project
     for project in client.projects.list(page_size=100, include="id,description"):
         marker = _MARKER.search(project.description or "")
         if marker and kind in (None, marker["kind"] or LABEL):
-            name, version = marker["capability"], marker["version"]
-            interface = marker["interface"] or ""
-            found.append(Project(project.id, marker["uid"], marker["kind"] or LABEL, name, version, interface))
+            said = marker.groupdict(default="")
+            found.append(
+                Project(
+                    project.id, said["uid"], said["kind"] or LABEL, said["capability"], said["version"],
+                    said["interface"], said["instructions"],
+                )
+            )  # fmt: skip
     return sorted(found, key=lambda project: project.number)
 
 
@@ -154,7 +159,8 @@ def _fitting(projects: list[Project], spec: Capability, told: dict[str, dict[str
 def _create(
     client: LabelStudio, spec: Capability, kind: str, title: str, config: str, instructions: str, annotators: int
 ) -> Project:
-    project = Project(0, secrets.token_hex(6), kind, spec.id, spec.version, _digest(config))
+    uid = secrets.token_hex(6)
+    project = Project(0, uid, kind, spec.id, spec.version, _digest(config), _digest(instructions))
     made = client.projects.create(
         title=f"{title[: _TITLE_CHARACTERS - len(spec.version) - 1]} {spec.version}",
         description=_description(project, spec),
@@ -186,8 +192,8 @@ def _bring_up_to_date(
             where=f"{server.url}/projects/{project.number}/settings/labeling",
             fix=f"Put ours back with `curate label push {spec.id} --restore-interface`, or change the capability",
         )
-    new = replace(project, spec_version=spec.version, interface=_digest(config))
-    if new != project or there.expert_instruction != instructions or (edited and restore):
+    new = replace(project, spec_version=spec.version, interface=_digest(config), instructions=_digest(instructions))
+    if new != project or (edited and restore):
         client.projects.update(
             project.number,
             description=_description(new, spec),
@@ -217,13 +223,13 @@ def _record(catalog: Catalog, server: Server, project: Project, spec: Capability
 def _description(project: Project, spec: Capability) -> str:
     marker = (
         f"[curate kind={project.kind} capability={project.capability} spec={project.spec_version}"
-        f" interface={project.interface} id={project.uid}]"
+        f" interface={project.interface} instructions={project.instructions} id={project.uid}]"
     )
     return f"{spec.title}. {spec.why}\n\n{marker}"
 
 
-def _digest(config: str) -> str:
-    return hashlib.sha256(config.encode()).hexdigest()[:12]
+def _digest(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 def _controls(config: str) -> set[tuple[str, ...]]:
