@@ -182,9 +182,9 @@ def page() -> ElementTree.Element:
     return view
 
 
-def add_video(view: ElementTree.Element) -> None:
+def add_video(view: ElementTree.Element) -> ElementTree.Element:
     """The video and its timeline, with room for four segments before it scrolls."""
-    add(view, "Video", name=VIDEO, value="$video", frameRate="$fps", height="480", timelineHeight="120")
+    return add(view, "Video", name=VIDEO, value="$video", frameRate="$fps", height="480", timelineHeight="120")
 
 
 def add_verdict(view: ElementTree.Element) -> None:

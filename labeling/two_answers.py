@@ -17,18 +17,18 @@ from curate.model.definitions import Segment
 from curate.specs import Capability, Field
 from labeling.frames import Timeline
 from labeling.interface import (
-    EXHAUSTIVE,
     SEGMENT,
-    VERDICT,
-    VERDICTS,
     VIDEO,
     add,
     add_field,
-    choices,
+    add_verdict,
+    add_video,
     control_name,
     control_type,
-    instructions,
+    page,
     read_value,
+    what_counts,
+    what_is_said_of_a_clip,
     write_value,
 )
 from labeling.projects import Project  # fmt: skip
@@ -46,33 +46,31 @@ _COLORS = ("#0072B2", "#E69F00")
 _OWN_COLOR = "#009E73"
 """Blue, orange and green that people who see colours differently tell apart (Okabe and Ito 2008)."""
 
+_OWN_KEY = "5"
+_VIDEO_HEIGHT = "350"
+"""Lower than an annotator's, so that what both say is on the same screen."""
+
 _REVIEW = {
-    FIRST: ("Answer 1 is right", "1"),
-    SECOND: ("Answer 2 is right", "2"),
-    CORRECTED: ("Neither: I mark it", "3"),
-    UNSURE: ("Nobody can tell", "4"),
+    FIRST: "Answer 1 is right",
+    SECOND: "Answer 2 is right",
+    CORRECTED: "Neither: I mark it",
+    UNSURE: "Nobody can tell",
 }
 _COMPARISON = {
-    FIRST: ("Answer 1 is better", "1"),
-    SECOND: ("Answer 2 is better", "2"),
-    TIE: ("Equally good", "3"),
-    NEITHER: ("Both are wrong", "4"),
+    FIRST: "Answer 1 is better",
+    SECOND: "Answer 2 is better",
+    TIE: "Equally good",
+    NEITHER: "Both are wrong",
 }
 
 
 def review_config(spec: Capability) -> str:
     """Label Studio's XML for settling which of two answers is right."""
-    view = _view(f"{spec.title}: which answer is right?", spec, own=True)
-    _take(view, _REVIEW)
-    mine = add(view, "View", visibleWhen="choice-selected", whenTagName=TAKE, whenChoiceValue=_REVIEW[CORRECTED][0])
-    add(
-        mine,
-        "Header",
-        value=f"Mark {spec.id} on the timeline (5), or select a segment of an answer and press 5",
-        size="5",
-    )
-    choices(mine, VERDICT, VERDICTS, required="true")
-    choices(mine, EXHAUSTIVE, (EXHAUSTIVE,), choice="multiple")
+    view, side = _page(spec, "Which answer is right?", own=True)
+    take = _take(side, _REVIEW)
+    mine = add(side, "View", visibleWhen="choice-selected", whenTagName=TAKE, whenChoiceValue=take[CORRECTED])
+    add(mine, "Header", value=f"Mark {spec.id} on the timeline, or select a segment and press {_OWN_KEY}", size="5")
+    add_verdict(mine)
     for field in spec.segment.fields:
         add_field(mine, field)
     for control in mine.iter():
@@ -83,8 +81,8 @@ def review_config(spec: Capability) -> str:
 
 def comparison_config(spec: Capability) -> str:
     """Label Studio's XML for saying which of two answers is better."""
-    view = _view(f"{spec.title}: which answer is better?", spec, own=False)
-    _take(view, _COMPARISON)
+    view, side = _page(spec, "Which answer is better?", own=False)
+    _take(side, _COMPARISON)
     return ElementTree.tostring(view, encoding="unicode")
 
 
@@ -92,44 +90,50 @@ def review_instructions(spec: Capability) -> str:
     """HTML that says what to do, before what counts."""
     return (
         "<p>Two answers about this clip differ. Watch it, then take the one that is right: <b>1</b> or <b>2</b>. Where "
-        f"neither is, press <b>3</b> and mark {escape(spec.id)} yourself: draw on the timeline, or select a segment of "
-        "an answer, press <b>5</b> to make it yours and move its ends. Your answer settles it. Ctrl+Enter submits.</p>"
-        f"{instructions(spec)}"
+        f"neither is, press <b>3</b> and mark {escape(spec.id)} yourself: press <b>{_OWN_KEY}</b> and drag on the "
+        f"timeline, or select a segment of an answer, press <b>{_OWN_KEY}</b> to make it yours and move its ends; then "
+        "give the verdict. <b>4</b> where nobody can tell. What you say settles it. <b>Ctrl Enter</b> submits.</p>"
+        f"{what_counts(spec)}{what_is_said_of_a_clip()}"
     )
 
 
 def comparison_instructions(spec: Capability) -> str:
     """HTML that says what to do, before what counts."""
     return (
-        "<p>Two answers about this clip, in an order that says nothing about them. Watch it, then say which marks it "
-        "better: <b>1</b>, <b>2</b>, <b>3</b> where they are equally good, <b>4</b> where both are wrong. Nobody needs "
-        "the answers corrected. Ctrl+Enter submits.</p>"
-        f"{instructions(spec)}"
+        "<p>Two answers about this clip, side by side by lot. Watch it, then say which marks it better: <b>1</b> or "
+        "<b>2</b>; <b>3</b> where they are equally good, <b>4</b> where both are wrong. Nothing needs to be corrected. "
+        f"<b>Ctrl Enter</b> submits.</p>{what_counts(spec)}"
     )
 
 
-def _view(title: str, spec: Capability, *, own: bool) -> ElementTree.Element:
-    view = ElementTree.Element("View")
-    add(view, "Header", value=title)
-    add(view, "Video", name=VIDEO, value="$video", frameRate="$fps", height="400", timelineHeight="120")
-    timeline = add(view, "TimelineLabels", name=SEGMENT, toName=VIDEO)
+def _page(spec: Capability, question: str, *, own: bool) -> tuple[ElementTree.Element, ElementTree.Element]:
+    """The page, and the column beside the video, where the question is answered."""
+    view = page()
+    head = add(view, "View", className="curate-head")
+    add(head, "Header", value=spec.title, size="4")
+    timeline = add(head, "TimelineLabels", name=SEGMENT, toName=VIDEO)
     for label, color in zip(_LABELS, _COLORS, strict=True):
         add(timeline, "Label", value=label, background=color, visible="false")
     if own:
-        add(timeline, "Label", value=spec.id, background=_OWN_COLOR, hotkey="5")
-    columns = add(view, "View", style="display: flex; gap: 16px; margin: 12px 0")
+        add(timeline, "Label", value=spec.id, background=_OWN_COLOR, hotkey=_OWN_KEY)
+    add_video(view).set("height", _VIDEO_HEIGHT)
+    side = add(view, "View", className="curate-side")
+    add(side, "Header", value=question, size="5")
+    columns = add(view, "View", style="grid-column: 1 / 3; display: flex; gap: 16px; margin: 8px 0")
     for name, label, color in zip(WORDS, _LABELS, _COLORS, strict=True):
-        style = f"flex: 1; border-left: 6px solid {color}; padding: 0 0 4px 12px; white-space: pre-line"
+        style = f"flex: 1; border-left: 6px solid {color}; padding-left: 12px; white-space: pre-line"
         column = add(columns, "View", style=style)
         add(column, "Header", value=label, size="5")
         add(column, "Text", name=name, value=f"${name}")
-    return view
+    return view, side
 
 
-def _take(view: ElementTree.Element, offered: Mapping[str, tuple[str, str]]) -> None:
-    control = add(view, "Choices", name=TAKE, toName=VIDEO, choice="single", showInline="true", required="true")
-    for value, (words, hotkey) in offered.items():
-        add(control, "Choice", value=words, alias=value, hotkey=hotkey)
+def _take(view: ElementTree.Element, offered: Mapping[str, str]) -> Mapping[str, str]:
+    """What may be chosen, with the keys 1, 2, 3, 4; returns the words of each."""
+    control = add(view, "Choices", name=TAKE, toName=VIDEO, choice="single", required="true")
+    for key, (value, words) in enumerate(offered.items(), start=1):
+        add(control, "Choice", value=words, alias=value, hotkey=str(key))
+    return offered
 
 
 def predictions(
