@@ -51,8 +51,8 @@ class Desk:
         """An order of labels for these clips."""
         return order_labels(self.workspace, name, clips, who="tester", why="a test", status=status)
 
-    def guess(self, name: str) -> None:
-        """Scores the first clip: the capability is seen best from its second 1 to its second 2."""
+    def guess(self, name: str, start_s: float = 1, end_s: float = 2) -> None:
+        """Scores the first clip: the capability is seen best from its second `start_s` to its second `end_s`."""
         clip = views.clips(self.workspace.catalog).collect().row(0, named=True)
         score = {
             "clip_id": clip["clip_id"],
@@ -60,8 +60,8 @@ class Desk:
             "spec_version": self.workspace.capability(name).version,
             "model_id": "clip-a",
             "probability": 0.75,
-            "best_start_s": clip["start_s"] + 1,
-            "best_end_s": clip["start_s"] + 2,
+            "best_start_s": clip["start_s"] + start_s,
+            "best_end_s": clip["start_s"] + end_s,
         }
         self.workspace.catalog.write("scores", [score], run_id="test")
 
