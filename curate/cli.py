@@ -181,6 +181,7 @@ def mix_build(
     """Solve, split, pack and publish a new version of a mix, if anything changed."""
     from curate.console import bars, show
     from curate.mixes.build import build, propose_release
+    from curate.mixes.card import contested_words
 
     if propose:
         proposed = propose_release(given_workspace(), name, who=who or user(), why=why)
@@ -195,6 +196,8 @@ def mix_build(
     show(published.rows)
     for shortfall in published.lock["shortfalls"]:
         print(shortfall["words"])
+    for words in contested_words(published.lock):
+        print(words)
 
 
 @mix.command("list")

@@ -95,7 +95,7 @@ def _facts(row: dict[str, Any]) -> dict[str, str]:
         "capability": f"{row['capability']} {row['spec_version']}",
         "target": f"{row['target']} clips{hours}",
         "labelled": f"{row['labelled']}: {row['positives']} with it ({_hours(row['positives_s'])} h), "
-        f"{row['negatives']} without; {row['reviewed']} reviewed by two who agree",
+        f"{row['negatives']} without; {row['reviewed']} settled by a review or by two who agree",
         "gap": f"{row['gap_clips']} clips, {_hours(row['gap_s'])} h",
         "unlabelled": f"{_between(row)} with it; {row['matches']} match",
         "in_mix": _or_unknown(row["in_mix"]),

@@ -282,6 +282,7 @@ def _release(
     evidence = {
         **{key: lock[key] for key in ("requested", "feasible", "realised")},
         "shortfalls": [shortfall["words"] for shortfall in lock["shortfalls"]],
+        "contested": lock["contested"],
         "rows": _rows(lock),
         "newest": draft.newest.revision if draft.newest else None,
         "clips_added": len(clip_ids - before),

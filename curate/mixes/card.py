@@ -97,12 +97,22 @@ def _body(lock: Mapping[str, Any]) -> str:
 def _limits(lock: Mapping[str, Any]) -> list[str]:
     known = [f"- Short: {shortfall['words']}." for shortfall in lock["shortfalls"]]
     known += [f"- {conflict}." for conflict in lock["conflicts"]]
+    known += [f"- {words}." for words in contested_words(lock)]
     for split in ("validation", "test"):
         unmeasured = [name for name, counts in lock["counts"].items() if not counts[split]["present"]]
         if unmeasured:
             known.append(f"- Nothing in {split} shows: {', '.join(unmeasured)}.")
     known.append("- A capability without a label on a clip is unknown there, not absent.")
     return ["\n".join(known)]
+
+
+def contested_words(lock: Mapping[str, Any]) -> list[str]:
+    """How many labels a version was made without, since annotators differ on them."""
+    return [
+        f"{name}: {count} labelled {'clip' if count == 1 else 'clips'} left out until a review settles what annotators"
+        " differ on"
+        for name, count in lock.get("contested", {}).items()
+    ]
 
 
 def _table(head: tuple[str, ...], rows: list[tuple]) -> str:

@@ -1,7 +1,7 @@
 """The lock: what a version of a mix holds and why, complete enough to prove it later.
 
-It says nothing of when or where it was made. Its `content` is a hash of all that a consumer would see differ; catalog
-and tool versions stand beside it as provenance, and do not make a new version by themselves.
+It says nothing of when or where it was made. Its `content` is a hash of all that a consumer would see differ; versions
+of catalog and tools, and how many labels were left out as contested, stand beside it and make no new version.
 """
 
 from collections import Counter
@@ -56,7 +56,9 @@ def make_lock(
         "clips": clips,
     }
     tools = {name: metadata.version(name) for name in _TOOLS}
-    return {"content": work_key(held), **held, "catalog": dict(catalog_versions), "tools": tools}
+    contested = {name: count for name, count in supply.contested.items() if name in mix.capabilities}
+    beside = {"contested": contested, "catalog": dict(catalog_versions), "tools": tools}
+    return {"content": work_key(held), **held, **beside}
 
 
 def _facts(rows: pl.DataFrame) -> dict[str, Any]:

@@ -15,24 +15,29 @@ from curate.specs import Capability
 @dataclass(frozen=True)
 class Supply:
     """clips: current clips with their video, duplicate_group and embedding, without those someone called bad.
-    labels: the labels in force on them, of configured capabilities."""
+    labels: the labels in force on them, of configured capabilities, without contested ones.
+    contested: by capability, the clips whose label waits for a reviewer; without another label the clip is left out."""
 
     clips: pl.DataFrame
     labels: pl.DataFrame
     embedding_model: str
+    contested: Mapping[str, int]
 
 
 def gather(catalog: Catalog, capabilities: Mapping[str, Capability]) -> Supply:
     """Kept clips and labelled ones: a label outlives the discovery that its clip has a better twin."""
-    labels = views.labels(catalog).filter(pl.col("capability").is_in(list(capabilities))).collect()
-    bad = labels.filter(pl.col("verdict") == "bad_clip").select("clip_id")
+    every_label = views.labels(catalog).filter(pl.col("capability").is_in(list(capabilities))).collect()
+    bad = every_label.filter(pl.col("verdict") == "bad_clip").select("clip_id")
+    labels = every_label.filter(~pl.col("contested"))
+    contested = every_label.filter("contested").join(bad, on="clip_id", how="anti")
+    unsettled = contested.join(labels, on="clip_id", how="anti").select("clip_id")
     embeddings = views.current_embeddings(catalog).collect()
     every = views.clips(catalog).collect()
     kept = views.kept_clips(catalog).select("clip_id").collect()["clip_id"]
     clips = (
         every.with_columns(duplicate_group=_duplicate_groups(catalog, every["clip_id"]))
         .filter(pl.col("clip_id").is_in(kept.implode()) | pl.col("clip_id").is_in(labels["clip_id"].implode()))
-        .join(bad, on="clip_id", how="anti")
+        .join(pl.concat([bad, unsettled]), on="clip_id", how="anti")
         .join(embeddings.select("clip_id", "model_id", "vector", "frame_times_s", "frame_vectors"),
               on="clip_id", how="left")
         .sort("clip_id")
@@ -42,6 +47,9 @@ def gather(catalog: Catalog, capabilities: Mapping[str, Capability]) -> Supply:
         clips,
         labels.join(clips.select("clip_id"), on="clip_id", how="semi").sort("clip_id", "capability"),
         models[0] if models else "",
+        dict(
+            contested.join(every, on="clip_id", how="semi").group_by("capability").len().sort("capability").iter_rows()
+        ),
     )
 
 

@@ -12,13 +12,16 @@ import polars as pl
 import pytest
 import yaml
 
+from curate import views
 from curate.decisions import decide, find
 from curate.errors import CurateError, InputError
 from curate.mixes.build import Published, build, propose_release
 from curate.mixes.load import load_mix, read_lock, versions
 from curate.mixes.pack import FEATURES
+from curate.mixes.supply import gather
 from curate.mixes.verify import verify
 from curate.mixes.versions import git
+from curate.review.agreement import update
 from curate.workspace import Workspace
 from tests.mixes.rows import add_label, add_videos, bind_videos, clip_id, write_capability, write_mix
 
@@ -102,6 +105,35 @@ def test_evaluation_holds_only_labelled_clips_each_once(labelled: Workspace) -> 
         if clip["split"] != "train":
             assert clip["clip_id"] in labels and clip["repeat"] == 1
     assert all(made.lock["counts"][name]["test"]["present"] for name in ("bounce", "roll", "spin"))
+
+
+def test_a_contested_clip_is_left_out_until_a_review_settles_it(labelled: Workspace) -> None:
+    first = make(labelled)
+    assert first.lock["contested"] == {}
+    clip = min(row["clip_id"] for row in first.lock["clips"] if row["roles"] == ["spin"])
+    add_label(labelled, clip, "spin", "absent", label_id="second", annotator="bob")
+    add_label(labelled, clip, "bounce", "present", [], label_id="third", annotator="bob")
+    assert update(labelled.catalog, labelled.capabilities(), run_id="t") == 2
+    contested = make(labelled)
+    assert (contested.new, contested.lock["contested"]) == (True, {"bounce": 1, "spin": 1})
+    assert clip not in {row["clip_id"] for row in contested.lock["clips"]}
+    assert "spin: 1 labelled clip left out until a review settles" in (contested.directory / "README.md").read_text()
+
+    add_label(labelled, clip, "spin", "absent", label_id="last", annotator="eve", purpose="review")
+    update(labelled.catalog, labelled.capabilities(), run_id="t")
+    assert make(labelled).lock["contested"] == {"bounce": 1}
+    row = views.labels(labelled.catalog).filter(clip_id=clip, capability="spin").collect().row(0, named=True)
+    assert (row["annotator"], row["verdict"], row["contested"]) == ("eve", "absent", False)
+
+
+def test_a_clip_with_another_label_stays_without_the_contested_one(labelled: Workspace) -> None:
+    clip = min(labelled.catalog.scan("labels").filter(capability="spin", verdict="present").collect()["clip_id"])
+    add_label(labelled, clip, "spin", "absent", label_id="second", annotator="bob")
+    update(labelled.catalog, labelled.capabilities(), run_id="t")
+    supply = gather(labelled.catalog, labelled.capabilities())
+    assert clip in supply.clips["clip_id"]
+    assert supply.labels.filter(clip_id=clip)["capability"].to_list() == ["bounce"]
+    assert supply.contested == {"spin": 1}
 
 
 def test_building_again_without_a_change_publishes_nothing(labelled: Workspace) -> None:

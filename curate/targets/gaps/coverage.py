@@ -49,10 +49,11 @@ def gaps(workspace: Workspace) -> pl.DataFrame:
 
     Returns:
         capability, spec_version, target (clips), target_s (null unless the target is in hours), matches, candidates,
-        candidates_low, candidates_high, labelled, positives, positives_s, negatives, reviewed (clips that two
-        annotators or more say the same of), in_mix (clips of it in the newest mix; null where none is published),
-        metric, evaluation, evaluation_low, evaluation_high (of the newest model on a test split; null where none),
-        floor, filled (0 to 1), probes (clips), probe_coverage (0 to 1; null with too few), gap_clips, gap_s, priority.
+        candidates_low, candidates_high, labelled, positives, positives_s, negatives, reviewed (clips whose
+        label a review has settled, or annotators who agree), in_mix (clips of it in the newest mix; null where none is
+        published), metric, evaluation, evaluation_low, evaluation_high (of the newest model on a test split; null where
+        none), floor, filled (0 to 1), probes (clips), probe_coverage (0 to 1; null with too few), gap_clips, gap_s,
+        priority.
 
     Raises:
         InputError: a config cannot be used.

@@ -29,8 +29,8 @@ class Facts:
 
     Attributes:
         clips: current clips, rows of `views.clips` with group_id and whether they are `kept`.
-        labels: in force on kept clips, with group_id and duration_s.
-        reviewed: by capability, kept clips that two annotators or more say the same of.
+        labels: in force on kept clips, with group_id and duration_s; contested ones are unsure.
+        reviewed: by capability, kept clips whose label is settled: by a review, or by annotators who agree.
         scores: by capability, of kept clips: clip_id, source, group_id, score, matches, eligible, calibrated, verdict,
             labelled (or called a bad clip by anyone), way, fresh.
         evaluations: by capability and metric: value, low, high, of the model trained last.
@@ -65,14 +65,15 @@ def read_facts(workspace: Workspace) -> Facts:
         .with_columns(pl.col("kept").fill_null(value=False))
     )
     supply = clips.filter("kept")
-    said = views.labels(catalog).collect()
+    unsure = pl.when("contested").then(pl.lit("unsure")).otherwise("verdict")
+    said = views.labels(catalog).with_columns(verdict=unsure).collect()
     bad = said.filter(pl.col("verdict") == "bad_clip").select("clip_id").unique()
     labels = said.join(supply.select("clip_id", "duration_s", "source", "group_id"), on="clip_id")
     splits = catalog.scan("splits").filter(pl.col("split").is_in(MEASURING)).select("video_id").collect()
     return Facts(
         clips=clips,
         labels=labels,
-        reviewed=_reviewed(catalog, supply),
+        reviewed=_reviewed(catalog, labels),
         scores=_scores(workspace, supply, labels, bad),
         evaluations=_newest_evaluations(catalog),
         in_mix=_in_newest_mix(workspace),
@@ -150,21 +151,17 @@ def _segmenter(workspace: Workspace, supply: pl.DataFrame) -> tuple[list[str], l
     return names, seen.unique().sort().to_list()
 
 
-def _reviewed(catalog: Catalog, supply: pl.DataFrame) -> dict[str, int]:
-    """Two annotators or more agree where each one's newest label has the same verdict, and it is one."""
-    each = (
-        catalog.scan("labels")
-        .sort("updated_at", maintain_order=True)
-        .unique("label_id", keep="last", maintain_order=True)
-        .filter(~pl.col("deleted").fill_null(value=False), pl.col("annotator").is_not_null())
-        .unique(["clip_id", "capability", "annotator"], keep="last", maintain_order=True)
-        .group_by("clip_id", "capability")
-        .agg(annotators=pl.len(), verdicts=pl.col("verdict").n_unique(), verdict=pl.col("verdict").first())
-        .filter(pl.col("annotators") >= 2, pl.col("verdicts") == 1, pl.col("verdict").is_in(list(VERDICTS)))
+def _reviewed(catalog: Catalog, labels: pl.DataFrame) -> dict[str, int]:
+    agreed = (
+        catalog.scan("agreements")
+        .filter(pl.col("annotators").list.len() >= 2, ~pl.col("contested"))
+        .select("capability", "clip_id")
         .collect()
     )
-    agreed = each.join(supply.select("clip_id"), on="clip_id", how="semi")
-    return dict(agreed.group_by("capability").len().iter_rows())
+    decided = labels.filter(pl.col("verdict").is_in(list(VERDICTS)))
+    settled = decided.filter(pl.col("purpose") == "review")
+    both = pl.concat([settled, decided.join(agreed, on=["capability", "clip_id"], how="semi")])
+    return dict(both.unique(["capability", "clip_id"]).group_by("capability").len().iter_rows())
 
 
 def _newest_evaluations(catalog: Catalog) -> dict[tuple[str, str], tuple[float, float | None, float | None]]:

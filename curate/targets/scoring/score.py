@@ -62,8 +62,8 @@ class Known:
 
     Attributes:
         clips: rows of `views.clips`.
-        labels: of `views.labels`, present and absent: capability, clip_id, positive, video_id, group_id, and `audit`:
-            the clip was drawn at random.
+        labels: of `views.labels`, present and absent, not contested: capability, clip_id, positive, video_id,
+            group_id, and `audit`: the clip was drawn at random.
         trained: the segmenter in use.
         seen: groups of the segmenter's training split; None where they are not known.
     """
@@ -131,7 +131,7 @@ def read_known(workspace: Workspace) -> Known:
     audits = drawn.select("capability", "clip_id", audit=pl.lit(value=True))
     labels = (
         views.labels(catalog)
-        .filter(pl.col("verdict").is_in(["present", "absent"]))
+        .filter(pl.col("verdict").is_in(["present", "absent"]), ~pl.col("contested"))
         .select("capability", "clip_id", positive=pl.col("verdict") == "present")
         .join(clips.lazy().select("clip_id", "video_id"), on="clip_id")
         .join(groups.lazy(), on="video_id")

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from curate.errors import InputError
+from curate.review.agreement import update
 from curate.targets.gaps.coverage import coverage, gaps, slice_gaps
 from curate.workspace import Workspace
 from tests.dedupe.rows import Clip, write_clips
@@ -105,21 +106,32 @@ def test_a_target_in_hours_counts_clips_of_the_typical_duration(empty: Workspace
     assert (found["gap_s"], found["gap_clips"]) == (38.0, 4)
 
 
-def test_reviewed_clips_are_those_that_two_annotators_say_the_same_of(empty: Workspace, clips: list[Clip]) -> None:
+def test_reviewed_clips_are_those_that_a_review_or_two_who_agree_have_settled(
+    empty: Workspace, clips: list[Clip]
+) -> None:
     write_capability(empty, "jump")
     said = [
-        (0, "ann", "present"), (0, "bob", "present"),
-        (1, "ann", "present"), (1, "bob", "absent"),
-        (2, "ann", "absent"), (2, "ann", "absent"),
-        (3, "ann", "unsure"), (3, "bob", "unsure"),
+        (0, "ann", "present", "label"), (0, "bob", "present", "label"),
+        (1, "ann", "present", "label"), (1, "bob", "absent", "label"),
+        (2, "ann", "absent", "label"), (2, "ann", "absent", "label"),
+        (3, "ann", "unsure", "label"), (3, "bob", "unsure", "label"),
+        (4, "ann", "present", "label"), (4, "bob", "absent", "label"), (4, "eve", "absent", "review"),
+        (5, "ann", "present", "label"), (5, "eve", "unsure", "review"),
+        (6, "ann", "present", "label"), (6, "bob", "present", "gold"),
     ]  # fmt: skip
-    for at, (clip, annotator, verdict) in enumerate(said):
+    for at, (clip, annotator, verdict, purpose) in enumerate(said):
         label = {
             "label_id": str(at), "clip_id": clips[clip].clip_id, "capability": "jump", "verdict": verdict,
             "segments": [], "annotator": annotator, "updated_at": datetime(2026, 1, 1 + at, tzinfo=UTC),
+            "purpose": purpose,
         }  # fmt: skip
         empty.catalog.write("labels", [label], run_id="test")
-    assert row(empty)["reviewed"] == 1
+    assert row(empty)["reviewed"] == 1, "until agreement is known, what a review has settled"
+    update(empty.catalog, empty.capabilities(), run_id="test")
+    found = row(empty)
+    assert found["reviewed"] == 2
+    assert (found["positives"], found["negatives"]) == (2, 2), "what is contested counts for neither"
+    assert found["labelled"] == 7
 
 
 def test_the_evaluation_is_by_the_metric_of_the_spec_with_its_interval(empty: Workspace, clips: list[Clip]) -> None:
