@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from curate.cli_decide import show_decisions
+from curate.cli_label_status import status
 from curate.cli_options import Json, Who, Why, given_workspace, show_rows, user
 from curate.cli_serve import serve
 
@@ -145,3 +146,4 @@ def label_simulate(
 
 
 label.command("serve")(serve)
+label.command("status")(status)

@@ -50,7 +50,7 @@ def by_key(client: LabelStudio, project: Project, keys: Sequence[str]) -> dict[s
 
 def untouched(client: LabelStudio, project: Project) -> Iterator[Task]:
     """The tasks that nobody has begun."""
-    for page in pages(client, project, _UNANNOTATED, _COLUMNS):
+    for page in pages(client, project, UNANSWERED, _COLUMNS):
         yield from (task for task in map(_task, page) if not task.touched)
 
 
@@ -62,7 +62,7 @@ def delete_untouched(client: LabelStudio, project: Project, numbers: Sequence[in
             project=project.number,
             request_options={
                 "additional_body_parameters": {
-                    "filters": {"conjunction": "and", "items": _UNANNOTATED},
+                    "filters": {"conjunction": "and", "items": UNANSWERED},
                     "selectedItems": {"all": False, "included": some},
                 }
             },
@@ -98,6 +98,16 @@ def pages(
         after = page[-1].id
 
 
+def count(client: LabelStudio, project: int, conditions: Sequence[Condition]) -> int:
+    """How many tasks of the project with this number meet all `conditions`."""
+    query = json.dumps({"filters": {"conjunction": "and", "items": list(conditions)}})
+    page = client.tasks.list(
+        project=project, query=query, fields="task_only", include="id", resolve_uri=False, page_size=1
+    )
+    total: int = page.response.total
+    return total
+
+
 def batches(items: Sequence[T], size: int) -> Iterator[list[T]]:
     queue = iter(items)
     while batch := list(islice(queue, size)):
@@ -109,4 +119,5 @@ def _task(task: Any) -> Task:
     return Task(task.id, task.data, task.overlap, bool(task.annotations_ids or task.draft_exists), models)
 
 
-_UNANNOTATED = [condition(counter, "equal", "Number", 0) for counter in ("total_annotations", "cancelled_annotations")]
+UNANSWERED = [condition(counter, "equal", "Number", 0) for counter in ("total_annotations", "cancelled_annotations")]
+"""Of a task that nobody has annotated or skipped; somebody may have a draft of it."""

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, ViewportSize, expect, sync_playwright
 
 from labeling.client import Server
 
 CHROMIUM = shutil.which("chromium")
-SCREEN = {"width": 1400, "height": 900}
+SCREEN: ViewportSize = {"width": 1400, "height": 900}
 _ARGUMENTS = (
     "--no-sandbox",
     "--disable-background-networking",
@@ -144,12 +144,12 @@ class Person:
 
 
 @contextmanager
-def logged_in(server: Server, email: str, password: str, screen: dict[str, int] | None = None) -> Iterator[Person]:
+def logged_in(server: Server, email: str, password: str, screen: ViewportSize = SCREEN) -> Iterator[Person]:
     """Chromium with somebody who has typed their name and password. It is an error to load anything from elsewhere."""
     elsewhere: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=Path(CHROMIUM or ""), args=_ARGUMENTS)
-        page = browser.new_page(viewport=screen or SCREEN)
+        page = browser.new_page(viewport=screen)
         page.set_default_timeout(45_000)
         expect.set_options(timeout=45_000)
         page.on("request", lambda request: _note(request.url, server.url, elsewhere))
