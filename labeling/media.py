@@ -28,6 +28,8 @@ from labeling.client import Server
 from labeling.proxies import Proxy, directory
 
 MEDIA_SECRET = "CURATE_MEDIA_SECRET"
+NOT_HERE = "this clip is not here: push again to cut it"
+"""What `curate label serve` says of a good link to a clip that it has not."""
 _SHORTEST_SECRET = 16
 _DAY_S = 86_400
 _RENEWED_SHARE = 1 / 3
@@ -156,19 +158,19 @@ class _Signed:
 
     def check(self) -> None:
         try:
-            status = httpx.get(self.task_data("none")["video"], timeout=10).status_code
+            reply = httpx.get(self.task_data("none")["video"], timeout=10)
         except httpx.TransportError as error:
             raise CurateError(
                 f"nothing serves the clips there ({type(error).__name__})",
                 where=self.address,
                 fix="Start `curate label serve`, or change `media` in configs/labeling.yaml",
             ) from None
-        if status == 403:
+        if reply.status_code == 403:
             fix = f"Start `curate label serve` and push with the same ${MEDIA_SECRET}"
             raise InputError("the server of clips refuses our links", where=self.address, fix=fix)
-        if status != 404:
+        if reply.text.strip() != NOT_HERE:
             fix = "`media` in configs/labeling.yaml must be the address of `curate label serve`"
-            raise InputError(f"is no server of clips (it answered {status})", where=self.address, fix=fix)
+            raise InputError(f"is no server of clips (it answered {reply.status_code})", where=self.address, fix=fix)
 
     def attach(self, client: LabelStudio, project: int, capability: str) -> None:
         if webhook.is_wanted():
@@ -208,8 +210,11 @@ class _Bucket:
     def attach(self, client: LabelStudio, project: int, capability: str) -> None:
         bucket, prefix = urlsplit(self.address).netloc, urlsplit(self.address).path.strip("/")
         storages = client.import_storage.s3
-        if (bucket, prefix) in {(storage.bucket, storage.prefix or "") for storage in storages.list(project=project)}:
-            return
+        for storage in storages.list(project=project):
+            if (storage.bucket, storage.prefix or "") == (bucket, prefix):
+                if storage.s3endpoint != self.endpoint:
+                    storages.update(storage.id, s3endpoint=self.endpoint)
+                return
         storages.create(
             project=project,
             bucket=bucket,

@@ -32,7 +32,7 @@ from curate.errors import CurateError, InputError
 from curate.workspace import Workspace
 from labeling import webhook
 from labeling.client import session
-from labeling.media import MEDIA_SECRET, is_signed, media_secret
+from labeling.media import MEDIA_SECRET, NOT_HERE, is_signed, media_secret
 from labeling.projects import find_projects
 from labeling.proxies import directory
 from labeling.pull import pull
@@ -143,7 +143,7 @@ def serve(workspace: Workspace, *, host: str, port: int, pulls: bool, every_s: f
         )
     configured = workspace.labeling().media
     here = address or (configured if urlsplit(configured).scheme.startswith("http") else f"http://{host}:{port}")
-    puller = Puller(lambda names: pull_and_score(workspace, names, here.rstrip("/")), every_s=every_s)
+    puller = Puller(pulling(workspace, here.rstrip("/")), every_s=every_s)
     _log_to_stderr()
     with _listening(host, port) as listener:
         log.info("%s at http://%s:%d", "clips and hints" if secret else "hints", host, port)
@@ -153,23 +153,31 @@ def serve(workspace: Workspace, *, host: str, port: int, pulls: bool, every_s: f
         uvicorn.Server(config).run(sockets=[listener])
 
 
-def pull_and_score(workspace: Workspace, capabilities: list[str] | None, address: str) -> str | None:
-    """Pulls and, where anything came, calibrates; a line that says what came.
+def pulling(workspace: Workspace, address: str) -> Pull:
+    """Pulls what is hinted at, so that it arrives within seconds; calibrating by it waits for the next regular pull.
 
-    With every pull of all capabilities, projects that are new are asked to send hints to `address`.
+    The regular pull asks projects that are new to send hints to `address`.
     """
-    server = connect(workspace.state / "label-studio")
-    if capabilities is None and webhook.is_wanted():
-        with session(server) as client:
-            for project in find_projects(client, kind=None):
-                webhook.register(client, project.number, project.capability, address)
-    pulled = pull(workspace, capabilities, server=server)
-    if not (pulled.new or pulled.deleted):
-        return None
-    from curate.targets.scoring.score import score  # which takes seconds to import: clips do not wait for it
+    uncalibrated = True  # by an earlier server that ended in between, for all we know
 
-    score(workspace)
-    return f"pulled {', '.join(capabilities or ['all'])}: {pulled.new} new, {pulled.deleted} deleted"
+    def work(capabilities: list[str] | None) -> str | None:
+        nonlocal uncalibrated
+        server = connect(workspace.state / "label-studio")
+        if capabilities is None and webhook.is_wanted():
+            with session(server) as client:
+                for project in find_projects(client, kind=None):
+                    webhook.register(client, project.number, project.capability, address)
+        pulled = pull(workspace, capabilities, server=server)
+        came = bool(pulled.new or pulled.deleted)
+        uncalibrated |= came
+        if capabilities is None and uncalibrated:
+            from curate.targets.scoring.score import score  # seconds of imports, for which no clip shall wait
+
+            score(workspace)
+            uncalibrated = False
+        return f"{', '.join(capabilities or ['all'])}: {pulled.new} new, {pulled.deleted} deleted" if came else None
+
+    return work
 
 
 def app(files: Path, secret: str | None, puller: Puller | None) -> Starlette:
@@ -187,7 +195,7 @@ def app(files: Path, secret: str | None, puller: Puller | None) -> Starlette:
             return _line(403, "this link is not good, or no longer: push again to renew it")
         path = files / name
         if not _NAME.fullmatch(name) or not path.is_file():
-            return _line(404, "this clip is not here: push again to cut it")
+            return _line(404, NOT_HERE)
         headers = {"Cache-Control": "private, max-age=86400", "X-Content-Type-Options": "nosniff"}
         return FileResponse(path, media_type="video/mp4", headers=headers)
 

@@ -12,7 +12,7 @@ import uvicorn
 from labeling import webhook
 from labeling.client import session
 from labeling.proxies import directory
-from labeling.serve import Puller, app, pull_and_score
+from labeling.serve import Puller, app, pulling
 from tests.labeling.conftest import Desk
 from tests.labeling.steps import ABSENT, UNSURE, annotate_task, in_force, send, tasks
 from tests.processes import wait_until
@@ -32,9 +32,8 @@ def listening(desk: Desk, port: int = 0) -> Iterator[str]:
     """A server that pulls only what it is hinted at: the regular pull is an hour away."""
     with socket.create_server(("127.0.0.1", port)) as listener:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        puller = Puller(
-            lambda names: names and pull_and_score(desk.workspace, names, address), every_s=3600, quiet_s=0.3
-        )
+        work = pulling(desk.workspace, address)
+        puller = Puller(lambda names: work(names) if names else None, every_s=3600, quiet_s=0.3)
         server = uvicorn.Server(uvicorn.Config(app(directory(desk.workspace), None, puller), log_level="error"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
@@ -112,7 +111,7 @@ def test_a_project_is_registered_once_and_its_secret_replaced(desk: Desk, monkey
 def test_a_regular_pull_registers_the_projects_that_are_new(desk: Desk) -> None:
     name = desk.capability("new_here")
     project = send(desk, name, 1).project_id
-    pull_and_score(desk.workspace, None, "http://127.0.0.1:9")
+    pulling(desk.workspace, "http://127.0.0.1:9")(None)
     with session(desk.server) as client:
         hooks = [hook.url for hook in client.webhooks.list(project=project) if hook.project == project]
         assert hooks == [f"http://127.0.0.1:9/webhook?capability={name}"]
