@@ -10,6 +10,7 @@ import typer
 from curate.cli_decide import show_decisions
 from curate.cli_label_status import status
 from curate.cli_options import Json, Who, Why, given_workspace, show_rows, user
+from curate.cli_review import adjudicate, agreement, compare, invite
 from curate.cli_serve import serve
 
 if TYPE_CHECKING:
@@ -145,5 +146,9 @@ def label_simulate(
     print(f"{count} tasks annotated")
 
 
+label.command("agreement")(agreement)
+label.command("adjudicate")(adjudicate)
+label.command("compare")(compare)
+label.command("invite")(invite)
 label.command("serve")(serve)
 label.command("status")(status)
