@@ -53,12 +53,17 @@ def _refusal(server: Server, status: int | None, body: Any) -> CurateError:
     if status in (401, 403):
         fix = "Check LABEL_STUDIO_API_KEY, or start a server of this workspace with `curate label up`"
         return InputError("Label Studio refused the token", where=server.url, fix=fix)
+    if status == httpx.codes.NOT_FOUND:
+        fix = "Run the command again; push opens a new project where one is missing"
+        return CurateError(
+            "Label Studio has it no more: somebody deleted a project or a task", where=server.url, fix=fix
+        )
     return CurateError(f"Label Studio answered {status}: {_detail(body)}", where=server.url)
 
 
 def _detail(body: Any) -> str:
-    """The server's own words on one line; a missing page comes as a whole HTML document."""
+    """The server's own words on one line."""
     if isinstance(body, dict):
         body = body.get("validation_errors") or body.get("detail") or body
     text = " ".join(str(body).split())
-    return "no such page" if text.startswith("<") else text[:300]
+    return "a page that says nothing more" if text.startswith("<") else text[:300]
