@@ -9,7 +9,7 @@ import typer
 
 from curate.cli_decide import show_decisions
 from curate.cli_label_status import status
-from curate.cli_options import Json, Who, Why, given_workspace, show_rows, user
+from curate.cli_options import SOME_FAILED, Json, Who, Why, given_workspace, show_rows, user
 from curate.cli_review import adjudicate, agreement, compare, invite
 from curate.cli_serve import serve
 
@@ -64,9 +64,16 @@ def label_push(
         bool, typer.Option("--propose", help="Send nothing: propose the order, for somebody to approve.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and why.")] = False,
+    restore_interface: Annotated[
+        bool, typer.Option("--restore-interface", help="Put back a labelling interface that was edited by hand.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Choose the clips most worth a label and send them to Label Studio. Sending again adds nothing twice."""
+    """Choose the clips most worth a label and send them to Label Studio, most valuable first.
+
+    Sending again adds nothing twice, whatever was killed before. Where a capability's meaning has changed, it gets a
+    new project, and clips that nobody has begun move there.
+    """
     from curate.console import bars, show
     from curate.decisions import APPROVED, PROPOSED
     from curate.targets.choosing.choose import choose
@@ -99,8 +106,12 @@ def label_push(
         show_decisions(orders, as_json)
         return
     with bars() as progress:
-        pushed = [push(workspace, order, server, progress=progress) for order in orders]
+        pushed = [
+            push(workspace, order, server, restore_interface=restore_interface, progress=progress) for order in orders
+        ]
     show_rows(pushed, as_json)
+    if any(each.failed for each in pushed):
+        raise typer.Exit(SOME_FAILED)
 
 
 def _by_reason(clips: "pl.DataFrame") -> str:
@@ -113,7 +124,7 @@ def label_pull(
     capabilities: Annotated[list[str] | None, typer.Argument(help="Capability ids; all where not given.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Fetch new and changed annotations as labels, and calibrate scores by them. Nothing is overwritten."""
+    """Fetch what people have done as labels, reviews and votes, and calibrate scores by it. Nothing is overwritten."""
     from curate.console import bars, show
     from curate.targets.scoring.score import score
     from labeling.pull import pull
@@ -126,6 +137,11 @@ def label_pull(
         if pulled.new or pulled.deleted:
             score(workspace, progress=progress)
     show(pulled, as_json=as_json)
+    for name in pulled.missing:
+        fix = f"`curate label push {name}` opens another"
+        print(f"{name}: its project was deleted from Label Studio; the labels stay. {fix}", file=sys.stderr)
+    if pulled.missing:
+        raise typer.Exit(SOME_FAILED)
 
 
 @label.command("simulate")

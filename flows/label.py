@@ -56,7 +56,7 @@ def label_flow(
 ) -> dict[str, Any]:
     """Pulls, recalibrates scores, and pushes `budget` clips for each capability (those with a gap where None)."""
     pulled = pull_labels(workspace)
-    if pulled["new"]:
+    if pulled["new"] or pulled["deleted"]:
         recalibrate(workspace)
     if capabilities is None:
         found = gaps(open_workspace(workspace))
