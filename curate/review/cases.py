@@ -37,7 +37,6 @@ from curate.review.answers import (
     current,
     difference,
     group_of_clips,
-    meaning_of,
     meanings,
     read_labels,
 )
@@ -179,7 +178,7 @@ def _doubted(workspace: Workspace, spec: Capability) -> list[Case]:
         return []
     catalog = workspace.catalog
     known, groups = meanings(catalog, {spec.id: spec}), group_of_clips(catalog)
-    meant = meaning_of(known, spec.id, spec.version)
+    meant = known[spec.id, spec.version]
     rows = (
         views.labels(catalog)
         .filter(
@@ -194,7 +193,7 @@ def _doubted(workspace: Workspace, spec: Capability) -> list[Case]:
         row["clip_id"]: as_label(row)
         for row in rows.iter_rows(named=True)
         if groups.get(row["clip_id"]) not in trained.seen_groups
-        and meaning_of(known, spec.id, row["spec_version"]) == meant
+        and known.get((spec.id, row["spec_version"]), meant) == meant
     }
     wanted = pl.LazyFrame({"clip_id": list(labels)}, schema={"clip_id": pl.String})
     clips = views.framed_clips(catalog).join(wanted, on="clip_id", how="semi").sort("clip_id").collect()
@@ -258,14 +257,11 @@ def _waits(case: Case, labels: Sequence[Label]) -> bool:
     """Whether its annotators still say what it shows, and no review is newer; `labels` of its clip, oldest first."""
     newest = {label.answer.by: label for label in labels if label.purpose == "label"}
     reviews = [label for label in labels if label.purpose == "review"]
-    told = []
+    answered = []
     for answer in case.answers:
-        if answer.by.startswith(MODEL):
-            continue
-        own = [newest[answer.by]] if answer.by in newest else []
-        own += [label for label in reviews if label.answer.by == answer.by]
-        same = [label for label in own if label.answer == answer]
-        if not same:
+        own = newest.get(answer.by)
+        if own and own.answer == answer:
+            answered.append(own.updated_at)
+        elif not answer.by.startswith(MODEL) and answer not in [review.answer for review in reviews]:
             return False
-        told.append(same[-1].updated_at)
-    return not any(label.updated_at > max(told) for label in reviews)
+    return bool(answered) and not any(review.updated_at > max(answered) for review in reviews)
