@@ -162,8 +162,10 @@ def _of_agreement(rows: "pl.DataFrame") -> "pl.DataFrame":
 
 
 def _of_annotators(rows: "pl.DataFrame") -> "pl.DataFrame":
+    """A row for each annotator and capability; over all of them only where there are several."""
     import polars as pl
 
+    several = pl.col("capability").count().over("annotator") > 1
     return pl.DataFrame(
         [
             {
@@ -177,7 +179,7 @@ def _of_annotators(rows: "pl.DataFrame") -> "pl.DataFrame":
                 "right verdict": _between(row["gold_verdict"], row["gold_verdict_low"], row["gold_verdict_high"]),
                 "right segments F1": _between(row["gold_f1"], row["gold_f1_low"], row["gold_f1_high"]),
             }
-            for row in rows.iter_rows(named=True)
+            for row in rows.filter(several | pl.col("capability").is_not_null()).iter_rows(named=True)
         ]
     )
 
@@ -205,7 +207,9 @@ def _facts(found: "Result") -> dict[str, Any]:
 
 def _said(answer: Any) -> str:
     """An answer in short: who, the verdict, and how many segments."""
-    return f"{answer.by}: {answer.verdict}" + (f", {len(answer.segments)} segments" if answer.segments else "")
+    count = len(answer.segments)
+    segments = f", {count} segment{'s' if count > 1 else ''}" if count else ""
+    return f"{answer.by}: {answer.verdict}{segments}"
 
 
 def _interval(row: dict[str, Any] | None) -> str:
