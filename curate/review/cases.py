@@ -102,7 +102,8 @@ def open_cases(catalog: Catalog, capability: str | None = None) -> list[Case]:
     A case is settled by a review that is newer than its annotators' answers, and withdrawn once one of them says
     something else.
     """
-    rows = catalog.scan("reviews").filter(pl.lit(capability is None) | (pl.col("capability") == capability)).collect()
+    recorded = catalog.scan("reviews")
+    rows = (recorded if capability is None else recorded.filter(pl.col("capability") == capability)).collect()
     if rows.is_empty():
         return []
     live = (
