@@ -119,11 +119,11 @@ def open_project(
 
 
 def deleted_projects(catalog: Catalog, server: Server, there: list[Project]) -> list[str]:
-    """The capabilities whose newest project of some kind was on `server` once, and is not among those `there` now."""
-    rows = catalog.history("label_projects").filter(pl.col("server") == server.url).sort("since")
-    newest = rows.group_by("capability", "kind").agg(pl.col("project").last()).collect()
+    """The capabilities whose newest project of labels was on `server` once, and is not among those `there` now."""
+    rows = catalog.history("label_projects").filter(pl.col("server") == server.url, pl.col("kind") == LABEL)
+    newest = rows.sort("since").group_by("capability").agg(pl.col("project").last()).collect()
     gone = newest.filter(~pl.col("project").is_in([project.uid for project in there]))
-    return sorted(set(gone["capability"]))
+    return sorted(gone["capability"])
 
 
 class Versions:
@@ -190,7 +190,9 @@ def _bring_up_to_date(
         raise InputError(
             f"the labelling interface of {spec.id} was edited by hand, and its labels would be others",
             where=f"{server.url}/projects/{project.number}/settings/labeling",
-            fix=f"Put ours back with `curate label push {spec.id} --restore-interface`, or change the capability",
+            fix=f"Put ours back with `curate label push {spec.id} --restore-interface`, or change the capability"
+            if project.kind == LABEL
+            else "Undo that, or delete the project: another is opened when there is something to ask",
         )
     new = replace(project, spec_version=spec.version, interface=_digest(config), instructions=_digest(instructions))
     if new != project or (edited and restore):

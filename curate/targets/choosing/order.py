@@ -10,7 +10,6 @@ import polars as pl
 from curate import views
 from curate.catalog import Catalog
 from curate.decisions import LABEL_ORDER, PROPOSED, Decision, propose
-from curate.targets.gaps.coverage import coverage
 from curate.workspace import Workspace
 
 _COLUMNS = {
@@ -55,6 +54,8 @@ def ordered_clips(order: Decision) -> pl.DataFrame:
 
 def _evidence(workspace: Workspace, capability: str, clips: pl.DataFrame) -> dict[str, Any]:
     """The gap that asks for labels, and how many clips were chosen for which reason."""
+    from curate.targets.gaps.coverage import coverage
+
     gap = coverage(workspace, [capability]).capabilities.row(0, named=True)
     said = ("target", "positives", "gap_clips", "evaluation", "floor", "priority")
     reasons = clips.filter(pl.col("reason").is_not_null()).group_by("reason").len().sort("reason")

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from curate.analyze.embed import load_embedder, model_id
 from curate.dedupe.groups import leakage_groups
 from curate.errors import CurateError, InputError
 from curate.identity import work_key
@@ -125,6 +124,7 @@ class Trained:
         return found
 
     def _ready(self, spec: Capability) -> tuple[Segmenter, Encoded]:
+        from curate.analyze.embed import load_embedder
         from curate.model.definitions import encode
         from curate.model.segmenter import load_model
 
@@ -183,6 +183,7 @@ def segments_of(workspace: Workspace, model: str, spec: Capability, clips: pl.Da
                 fix=f"Known to it: {', '.join(found.config['capabilities'])}",
             )
         return found.segments(spec, clips)
+    from curate.analyze.embed import load_embedder
     from curate.model import zero_shot
     from curate.model.definitions import encode
 
@@ -200,6 +201,8 @@ def _in_source(clips: pl.DataFrame, predict: Predictor, encoded: Encoded) -> lis
 
 def _unusable(workspace: Workspace, config: dict[str, Any]) -> str:
     """Why a model cannot judge the workspace's clips; "" where it can."""
+    from curate.analyze.embed import model_id
+
     wanted, found = model_id(workspace.analysis().embedding), config.get("embedding_model")
     return "" if found == wanted else f"it was trained on vectors of {found}, clips have {wanted}"
 
