@@ -154,7 +154,7 @@ def agreement(catalog: Catalog, specs: Mapping[str, Capability]) -> pl.DataFrame
         for annotator in sorted(set(made.first) | set(made.second)):
             key = {"capability": name, "annotator": annotator}
             rows += _measures(key, made, specs[name], made.of(annotator), annotator)
-    return pl.DataFrame(rows, schema=MEASURED).with_columns(pl.col("low", "high", "value").fill_nan(None))
+    return _known(pl.DataFrame(rows, schema=MEASURED))
 
 
 def pairs(catalog: Catalog, specs: Mapping[str, Capability]) -> pl.DataFrame:
@@ -168,7 +168,7 @@ def pairs(catalog: Catalog, specs: Mapping[str, Capability]) -> pl.DataFrame:
             rows += _measures(key, made, specs[name], chosen, first)
             rows += _kappa(key, made, chosen)
     schema = {**MEASURED, "other": pl.String}
-    return pl.DataFrame(rows, schema=schema).with_columns(pl.col("low", "high", "value").fill_nan(None))
+    return _known(pl.DataFrame(rows, schema=schema))
 
 
 @dataclass(frozen=True)
@@ -302,6 +302,11 @@ def _kappa(key: Mapping[str, Any], made: _Pairs, chosen: np.ndarray) -> list[dic
     found = st.bounded(st.grouped(tables, group), st.kappa, units=len(tables), lowest=-1.0)
     size = {"pairs": len(tables), "clips": len(tables), "videos": len(names)}
     return [{**key, "measure": "verdict_kappa", "value": found.value, "low": found.low, "high": found.high, **size}]
+
+
+def _known(rows: pl.DataFrame) -> pl.DataFrame:
+    """Null where a value or a bound is not known."""
+    return rows.with_columns(pl.when(pl.col(name).is_finite()).then(name) for name in ("value", "low", "high"))
 
 
 def _rules(spec: Capability) -> dict[str, Any]:
