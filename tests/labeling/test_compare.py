@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 
 from curate import views
-from curate.review.blind import result
+from curate.review.blind import Plan, result
 from curate.specs import Capability
 from labeling.client import Server, session
-from labeling.compare import Asked, ask
+from labeling.compare import Asked, ask, compare
 from labeling.projects import COMPARISON, Project, find_projects
 from labeling.pull import pull
 from labeling.simulate import Errors, vote
@@ -110,6 +110,19 @@ def test_asking_twice_asks_nothing_twice(desk: Desk) -> None:
     assert (first.pushed, again.pushed, again.asked) == (4, 0, 4)
     assert len(tasks(desk, name)) == 4
     assert desk.workspace.catalog.versions()["comparisons"] == written
+
+
+def test_a_planned_comparison_is_asked_and_summed_up(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan itself, which takes two trained models, is tested with `curate.review.blind`."""
+    name = desk.capability("planned")
+    made = Plan(
+        f"comparison-of-{name}", rows(desk, desk.workspace.capability(name), clips=4, repeats=1), same=7, seen=2
+    )
+    monkeypatch.setattr("labeling.compare.plan", lambda *_, **__: made)
+    first, again = (compare(desk.workspace, desk.server, name, GOOD, POOR) for _ in range(2))
+    assert (first.clips, first.repeats, first.pushed, first.already_there) == (4, 1, 5, 0)
+    assert (again.pushed, again.already_there, again.same, again.seen) == (0, 5, 7, 2)
+    assert (again.comparison_id, again.url) == (made.comparison_id, project(desk, name).url(desk.server))
 
 
 def test_nothing_that_the_page_shows_tells_the_models_or_the_repeats(desk: Desk) -> None:
