@@ -4,6 +4,7 @@ from typing import Any
 
 import polars as pl
 
+from curate import views
 from curate.catalog import Catalog
 from curate.model import ZERO_SHOT
 
@@ -44,14 +45,10 @@ def _label(row: dict[str, Any], with_mix: bool) -> str:
 
 def label_times(catalog: Catalog) -> pl.DataFrame:
     """capability, clip_id, verdict in force, and `at`, when the clip first had a label for it; oldest first."""
-    live = ~pl.col("deleted").fill_null(False)
-    rows = catalog.scan("labels").sort("updated_at", maintain_order=True).collect()
-    newest = rows.unique("label_id", keep="last", maintain_order=True).filter(live)
-    force = newest.unique(["clip_id", "capability"], keep="last", maintain_order=True)
-    begun = rows.group_by("clip_id", "capability").agg(at=pl.col("updated_at").min())
-    return (
-        force.select("capability", "clip_id", "verdict").join(begun, on=["clip_id", "capability"]).sort("at", "clip_id")
-    )
+    force = views.labels(catalog).select("capability", "clip_id", "verdict").collect()
+    asked = catalog.scan("labels").filter(pl.col("purpose").fill_null("label") != "gold")
+    begun = asked.group_by("clip_id", "capability").agg(at=pl.col("updated_at").min()).collect()
+    return force.join(begun, on=["clip_id", "capability"]).sort("at", "clip_id")
 
 
 def growth(times: pl.DataFrame, capability: str) -> dict[str, list] | None:
