@@ -7,7 +7,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint docs bench sample-clip label-studio chromium clean help
+.PHONY: demo test lint docs pictures bench sample-clip label-studio chromium clean help
 
 help:  ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ -/'
@@ -17,6 +17,9 @@ demo: $(VENV)/.installed label-studio  ## once round the wheel on the sample wor
 
 test: $(VENV)/.installed-dev label-studio chromium lint  ## everything: lint, types, tests
 	$(BIN)/pytest
+
+pictures: $(VENV)/.installed-dev label-studio chromium  ## the pictures of docs/annotator.md, taken again
+	$(BIN)/python -m docs.annotator_pictures
 
 lint: $(VENV)/.installed-dev  ## ruff and mypy
 	$(BIN)/ruff check .
