@@ -144,15 +144,21 @@ class Person:
 
 
 @contextmanager
-def logged_in(server: Server, email: str, password: str, screen: ViewportSize = SCREEN) -> Iterator[Person]:
-    """Chromium with somebody who has typed their name and password. It is an error to load anything from elsewhere."""
+def logged_in(
+    server: Server, email: str, password: str, screen: ViewportSize = SCREEN, *, clips: str | None = None
+) -> Iterator[Person]:
+    """Chromium with somebody who has typed their name and password.
+
+    It is an error to load anything but from the server, and from `clips` where those are served elsewhere.
+    """
+    own = (server.url, "data:", "blob:", *([clips] if clips else []))
     elsewhere: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=Path(CHROMIUM or ""), args=_ARGUMENTS)
         page = browser.new_page(viewport=screen)
         page.set_default_timeout(45_000)
         expect.set_options(timeout=45_000)
-        page.on("request", lambda request: _note(request.url, server.url, elsewhere))
+        page.on("request", lambda request: _note(request.url, own, elsewhere))
         page.goto(server.url)
         page.fill("input[name=email]", email)
         page.fill("input[name=password]", password)
@@ -169,6 +175,6 @@ def account(state: Path) -> tuple[str, str]:
     return known["email"], known["password"]
 
 
-def _note(url: str, own: str, elsewhere: list[str]) -> None:
-    if not url.startswith((own, "data:", "blob:")):
+def _note(url: str, own: tuple[str, ...], elsewhere: list[str]) -> None:
+    if not url.startswith(own):
         elsewhere.append(url)

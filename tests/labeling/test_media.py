@@ -20,6 +20,7 @@ from labeling.client import session
 from labeling.media import media
 from labeling.proxies import directory
 from labeling.serve import app
+from tests.labeling.browser import CHROMIUM, account, logged_in
 from tests.labeling.conftest import SERVER_VARIABLES, Desk
 from tests.labeling.steps import ABSENT, annotate_task, send, tasks
 from tests.processes import wait_until
@@ -225,3 +226,37 @@ def test_a_bucket_that_cannot_be_used_is_one_line(
     with pytest.raises(InputError, match="the bucket cannot be used: .*AWS_ACCESS_KEY_ID") as caught:
         send(desk, desk.capability("no_bucket"), 1)
     assert "\n" not in str(caught.value)
+
+
+FRAMES_SHOWN = """async ([frames, fps]) => {
+    const video = document.querySelector('video');
+    const player = Htx.annotationStore.selected.objects.find((part) => part.type === 'video').ref.current;
+    const shown = [];
+    for (const frame of frames) {
+        const presented = new Promise((done) => video.requestVideoFrameCallback((_, picture) => done(picture)));
+        player.goToFrame(frame);
+        shown.push(Math.round((await presented).mediaTime * fps) + 1);
+    }
+    return shown;
+}"""
+"""Goes to frames of the timeline, and asks the browser which frame of the file it then shows."""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@pytest.mark.parametrize(("kind", "rates"), [("served", ["30000/1001", "25", "30"]), ("bucket", ["30000/1001"])])
+def test_in_a_browser_each_frame_of_the_timeline_is_that_frame_of_the_clip(
+    desk: Desk, kind: str, rates: list[str], request: pytest.FixtureRequest
+) -> None:
+    """From another origin: without CORS and ranges nothing would be shown, or the first frame for ever."""
+    request.getfixturevalue(kind)
+    clips = urlsplit(desk.workspace.labeling().s3_endpoint or desk.workspace.labeling().media)
+    sent = send(desk, desk.capability(f"played_{kind}"))
+    by_rate = {task.data["fps_fraction"]: task for task in tasks(desk, sent.project_id)}
+    with logged_in(
+        desk.server, *account(desk.workspace.state / "label-studio"), clips=f"{clips.scheme}://{clips.netloc}"
+    ) as person:
+        for task in (by_rate[rate] for rate in rates):
+            person.open(sent.project_id, task.id)
+            assert person.watch() > 0.1
+            wanted = [*range(task.data["frames"], 9, -7), 2, 3, 4, 5, 4, 3, 2, 1]
+            assert person.page.evaluate(FRAMES_SHOWN, [wanted, task.data["fps"]]) == wanted
