@@ -1,15 +1,19 @@
 """What annotators did becomes labels, through a real Label Studio: versions, skips, deletions, drafts."""
 
 import json
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 
 import pytest
 
 from curate import views
+from labeling import changes
 from labeling.client import session
 from labeling.simulate import annotate
 from tests.labeling.conftest import COLOR, Desk
-from tests.labeling.steps import ABSENT, UNSURE, fetch, in_force, send, tasks
+from tests.labeling.steps import ABSENT, UNSURE, annotate_task, fetch, in_force, send, tasks
 
 pytestmark = pytest.mark.server
 
@@ -151,3 +155,28 @@ def test_what_an_annotation_lacks_is_counted(desk: Desk) -> None:
         client.annotations.create(task.id, result=[odd])
     summary = fetch(desk, name)
     assert (summary.new, summary.problems) == (1, {"no verdict": 1, "unknown label": 1})
+
+
+def test_an_annotation_that_was_committed_late_with_an_earlier_time_is_not_missed(desk: Desk) -> None:
+    """Two requests overlap: the one that began first ends last, after a pull has read past its time."""
+    name = desk.capability("overtaken")
+    found = tasks(desk, send(desk, name, 3).project_id)
+    annotate_task(desk.server, found[0].id, ABSENT)
+    assert fetch(desk, name).new == 1
+    annotate_task(desk.server, found[1].id, ABSENT)
+    earlier = datetime.now(UTC) - timedelta(seconds=60)
+    with closing(sqlite3.connect(desk.workspace.state / "label-studio" / "data" / "label_studio.sqlite3")) as database:
+        database.execute("UPDATE task SET updated_at = ? WHERE id = ?", (f"{earlier:%F %T.%f}", found[1].id))
+        database.commit()
+    second, third = fetch(desk, name), fetch(desk, name)
+    assert (second.new, second.unchanged, third.new, third.unchanged) == (1, 1, 0, 2)
+
+
+def test_what_was_pulled_minutes_ago_is_not_read_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = desk.capability("settled")
+    for task in tasks(desk, send(desk, name, 3).project_id):
+        annotate_task(desk.server, task.id, ABSENT)
+    monkeypatch.setattr(changes, "_OVERLAP", timedelta(seconds=-1))
+    assert fetch(desk, name).new == 3
+    monkeypatch.setattr(changes, "pages", lambda *_, **__: pytest.fail("tasks were read"))
+    assert (fetch(desk, name).new, fetch(desk, name).unchanged) == (0, 3)
