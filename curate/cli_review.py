@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from curate.review.blind import Result
 
+Restore = Annotated[
+    bool, typer.Option("--restore-interface", help="Put back a labelling interface that was edited by hand.")
+]
 _UNKNOWN = "-"
 _ALL = "all"
 
@@ -53,6 +56,7 @@ def agreement(
 def adjudicate(
     capabilities: Annotated[list[str] | None, typer.Argument(help="Capability ids; all where not given.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Cases to look for, for each capability.")] = 100,
+    restore_interface: Restore = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Send nothing: list the cases, worst first.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -79,7 +83,10 @@ def adjudicate(
         return
     server = connect(workspace.state / "label-studio")
     with bars() as progress:
-        done = [adjudicate(workspace, server, name, limit=limit, progress=progress) for name in names]
+        done = [
+            adjudicate(workspace, server, name, limit=limit, restore_interface=restore_interface, progress=progress)
+            for name in names
+        ]
     show_rows(done, as_json)
     if any(summary.failed for summary in done):
         raise typer.Exit(SOME_FAILED)
@@ -93,6 +100,7 @@ def compare(
     result: Annotated[
         str | None, typer.Option("--result", help="Show what people have said in this comparison.")
     ] = None,
+    restore_interface: Restore = False,
     as_json: Json = False,
 ) -> None:
     """Ask people which of two models marks clips better, blind; with --result, what they have said so far."""
@@ -111,7 +119,10 @@ def compare(
         raise InputError("a comparison is of one capability and two models", fix="Name them, or one with --result")
     server = connect(workspace.state / "label-studio")
     with bars() as progress:
-        asked = compare(workspace, server, capability, model_1, model_2, count=clips, progress=progress)
+        asked = compare(
+            workspace, server, capability, model_1, model_2,
+            count=clips, restore_interface=restore_interface, progress=progress,
+        )  # fmt: skip
     show(asked, as_json=as_json)
     if asked.failed:
         raise typer.Exit(SOME_FAILED)

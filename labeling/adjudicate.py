@@ -24,7 +24,7 @@ from labeling.client import Server, session
 from labeling.media import media
 from labeling.projects import REVIEW, Project, Versions, find_projects, open_project
 from labeling.proxies import task_timelines
-from labeling.send import send
+from labeling.send import Sent, send
 from labeling.shown import Shown, shown
 from labeling.store import Stored, store
 from labeling.tasks import delete_untouched, untouched
@@ -51,12 +51,19 @@ class AdjudicateSummary:
 
 
 def adjudicate(
-    workspace: Workspace, server: Server, capability: str, *, limit: int = 100, progress: Progress = silent
+    workspace: Workspace,
+    server: Server,
+    capability: str,
+    *,
+    limit: int = 100,
+    restore_interface: bool = False,
+    progress: Progress = silent,
 ) -> AdjudicateSummary:
     """Sends open cases of a capability to its reviewers, worst first; sending again adds nothing twice.
 
     Args:
-        limit: look for so many new cases at most.
+        limit: so many of the worst cases at most become open ones.
+        restore_interface: put back an interface that was edited by hand.
 
     Raises:
         InputError: an unknown capability, a refused token, an interface edited by hand, or a server that cannot reach
@@ -68,17 +75,27 @@ def adjudicate(
     with workspace.lock("label-push"), session(server) as client:
         record(catalog, cases(workspace, capability, limit=limit), run_id=new_run_id("adjudicate"))
         waiting = sorted(open_cases(catalog, capability), key=lambda case: (-case.severity, case.case_id))
+        serving = media(workspace, server)
         ready, failures = shown(workspace, server, [case.clip_id for case in waiting], progress)
         tasks = [_task(spec, case, ready[case.clip_id]) for case in waiting if case.clip_id in ready]
-        project = _project(client, workspace, server, spec) if tasks else None
-        sent = send(client, workspace, project, tasks, progress) if project else None
-        if project:
+        project, sent = None, Sent(set(), set())
+        if tasks:
+            project = open_project(
+                client, workspace, server, spec, REVIEW,
+                title=f"{spec.id} review",
+                config=page.review_config(spec),
+                instructions=page.review_instructions(spec),
+                media=serving,
+                restore_interface=restore_interface,
+            )  # fmt: skip
+            sent = send(client, workspace, project, tasks, progress)
             page.show_answers(client, project, tasks)
+            serving.renew(client, project.number)
         withdrawn = _withdraw(client, capability, project, {case.case_id for case in waiting})
     return AdjudicateSummary(
         capability,
-        pushed=len(sent.new) if sent else 0,
-        already_there=len(sent.there) if sent else 0,
+        pushed=len(sent.new),
+        already_there=len(sent.there),
         withdrawn=withdrawn,
         failed=len(failures),
         url=project.url(server) if project else "",
@@ -98,16 +115,6 @@ def pull_reviews(
         return _labels(catalog, versions, answered, problems)
 
     return store(catalog, "labels", project, changes, read, run_id)
-
-
-def _project(client: LabelStudio, workspace: Workspace, server: Server, spec: Capability) -> Project:
-    return open_project(
-        client, workspace, server, spec, REVIEW,
-        title=f"{spec.id} review",
-        config=page.review_config(spec),
-        instructions=page.review_instructions(spec),
-        media=media(workspace, server),
-    )  # fmt: skip
 
 
 def _task(spec: Capability, case: Case, clip: Shown) -> dict[str, Any]:

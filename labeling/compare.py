@@ -64,6 +64,7 @@ def compare(
     *,
     clips: Sequence[str] | None = None,
     count: int | None = None,
+    restore_interface: bool = False,
     progress: Progress = silent,
 ) -> CompareSummary:
     """Asks people which of two models marks clips better; asking the same again adds nothing twice.
@@ -71,6 +72,7 @@ def compare(
     Args:
         model_1, model_2: names of trained models, or "zero-shot".
         clips, count: ids of the clips to ask about, or how many; see `curate.review.blind.plan`.
+        restore_interface: put back an interface that was edited by hand.
 
     Raises:
         InputError: an unknown capability, model or clip, no clip to ask about, a refused token, or a server that
@@ -79,7 +81,7 @@ def compare(
     """
     spec = workspace.capability(capability)
     planned = plan(workspace, capability, model_1, model_2, clips, count=count)
-    done = ask(workspace, server, spec, planned.rows, progress=progress)
+    done = ask(workspace, server, spec, planned.rows, restore_interface=restore_interface, progress=progress)
     return CompareSummary(
         planned.comparison_id,
         capability,
@@ -111,10 +113,12 @@ def ask(
     spec: Capability,
     rows: Sequence[Mapping[str, Any]],
     *,
+    restore_interface: bool = False,
     progress: Progress = silent,
 ) -> Asked:
     """Sends the tasks of `rows` of `comparisons`, in their order, and keeps the rows."""
     with workspace.lock("label-push"), session(server) as client:
+        serving = media(workspace, server)
         ready, failures = shown(workspace, server, list(dict.fromkeys(row["clip_id"] for row in rows)), progress)
         asked = [row for row in rows if row["clip_id"] in ready]
         _record(workspace.catalog, asked)
@@ -123,11 +127,13 @@ def ask(
             title=f"{spec.id} comparison",
             config=page.comparison_config(spec),
             instructions=page.comparison_instructions(spec),
-            media=media(workspace, server),
+            media=serving,
+            restore_interface=restore_interface,
         )  # fmt: skip
         tasks = [_task(spec, row, ready[row["clip_id"]]) for row in asked]
         sent = send(client, workspace, project, tasks, progress)
         page.show_answers(client, project, tasks)
+        serving.renew(client, project.number)
     return Asked(len(ready), len(asked), len(sent.new), len(failures), project.url(server))
 
 

@@ -30,6 +30,8 @@ from labeling.client import Server
 from labeling.media import Media
 
 LABEL, REVIEW, COMPARISON = "label", "review", "comparison"
+_SENT_BY = {LABEL: "push {}", REVIEW: "adjudicate {}", COMPARISON: "compare {} MODEL_1 MODEL_2"}
+"""The command that sends what a project of each kind asks."""
 
 _MARKER = re.compile(
     r"\[curate(?: kind=(?P<kind>\w+))? capability=(?P<capability>\w+) spec=(?P<version>\w+)"
@@ -186,13 +188,12 @@ def _bring_up_to_date(
     """One request changes interface, instructions and marker, so that a crash leaves all or none of them changed."""
     there = client.projects.get(project.number)
     edited = _digest(there.label_config) != project.interface
+    command = _SENT_BY[project.kind].format(spec.id)
     if edited and not restore and _controls(there.label_config) != _controls(config):
         raise InputError(
             f"the labelling interface of {spec.id} was edited by hand, and its labels would be others",
             where=f"{server.url}/projects/{project.number}/settings/labeling",
-            fix=f"Put ours back with `curate label push {spec.id} --restore-interface`, or change the capability"
-            if project.kind == LABEL
-            else "Undo that, or delete the project: another is opened when there is something to ask",
+            fix=f"Put ours back with `curate label {command} --restore-interface`, or change the capability",
         )
     new = replace(project, spec_version=spec.version, interface=_digest(config), instructions=_digest(instructions))
     if new != project or (edited and restore):
@@ -239,9 +240,7 @@ def _controls(config: str) -> set[tuple[str, ...]]:
     found = set()
     for control in ElementTree.fromstring(config).iter():
         if control.get("toName"):
-            values = sorted(
-                part.get("alias") or part.get("value", "") for part in control.iter() if part is not control
-            )
+            values = sorted(part.get("alias", part.get("value", "")) for part in control.iter() if part is not control)
             found.add((control.tag, control.get("name", ""), control.get("perRegion", ""), *values))
         elif control.tag == "Video":
             found.add((control.tag, control.get("name", ""), control.get("value", ""), control.get("frameRate", "")))

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from curate import views
+from curate.errors import InputError
 from curate.review.agreement import agreement
 from curate.review.cases import open_cases
 from labeling.adjudicate import AdjudicateSummary, adjudicate
@@ -211,6 +212,20 @@ def test_a_reviewer_who_cannot_tell_says_so_and_a_review_taken_back_opens_the_ca
     assert desk.labels(name).filter(pl.col("purpose") == "review")["deleted"].to_list() == [False, True]
     assert contested(desk, name) == 1
     assert settle(desk, name).already_there == 1
+
+
+def test_a_page_edited_by_hand_is_refused_and_put_back_when_asked(desk: Desk, second: Server) -> None:
+    name = "edited_page"
+    differ(desk, name, second, clips=1)
+    settle(desk, name)
+    number = project(desk, name).number
+    with session(desk.server) as client:
+        ours = client.projects.get(number).label_config
+        client.projects.update(number, label_config=ours.replace('alias="unsure"', 'alias="maybe"'))
+        with pytest.raises(InputError, match=f"edited by hand.*adjudicate {name} --restore-interface"):
+            settle(desk, name)
+        assert adjudicate(desk.workspace, desk.server, name, restore_interface=True).already_there == 1
+        assert client.projects.get(number).label_config == ours
 
 
 def test_nothing_that_the_reviewer_sees_tells_whose_an_answer_is(desk: Desk, second: Server) -> None:
