@@ -29,7 +29,7 @@ from labeling.interface import instructions, labelling_config
 from labeling.media import media
 from labeling.projects import Project, find_projects, open_project
 from labeling.proxies import Span
-from labeling.send import Sent, send
+from labeling.send import LOCK, Sent, send
 from labeling.shown import Shown, shown
 from labeling.tasks import Task, by_key, delete_untouched, untouched
 
@@ -101,7 +101,7 @@ def push(
     serving = media(workspace, server)
     serving.check()
     reasons = dict(ordered_clips(order).select("clip_id", pl.coalesce("detail", "reason", pl.lit(""))).iter_rows())
-    with workspace.lock("label-push"), session(server) as client:
+    with workspace.lock(LOCK), session(server) as client:
         project = open_project(
             client, workspace, server, spec,
             title=spec.id, config=labelling_config(spec), instructions=instructions(spec), media=serving,

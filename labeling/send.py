@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,14 @@ from typing import Any
 from label_studio_sdk.client import LabelStudio
 from label_studio_sdk.core.api_error import ApiError
 
+from curate.errors import CurateError
 from curate.progress import Progress, silent
 from curate.workspace import Workspace
 from labeling.projects import Project
 from labeling.tasks import Task, batches, by_key, delete_untouched
 
+LOCK = "label-push"
+"""Held by whoever sends."""
 _BATCH_TASKS = 250
 _AWAITED_S = 20.0
 """How long after it was sent a batch whose sender was killed is waited for: some 50 times as long as one takes."""
@@ -55,6 +58,8 @@ def send(
     Args:
         tasks: each {"data": {"key": ..., ...}, "predictions": [...]}.
         twice: keys of the tasks that two annotators are to label.
+
+    The caller holds the workspace's lock `LOCK`.
     """
     journal = _Journal(_path(workspace, project))
     _await_batch_in_flight(client, project, journal)
@@ -79,7 +84,9 @@ def send(
 def settle(client: LabelStudio, workspace: Workspace, project: Project) -> None:
     """Removes what a sender that was killed may have left behind. It costs nothing where none was."""
     path = _path(workspace, project)
-    if path.exists():
+    if not path.exists():
+        return
+    with suppress(CurateError), workspace.lock(LOCK):  # one that is sending now settles it itself
         _settle_doubts(client, project, _Journal(path))
 
 
