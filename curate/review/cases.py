@@ -100,9 +100,9 @@ def open_cases(catalog: Catalog, capability: str | None = None) -> list[Case]:
     """The recorded cases that wait for a review, worst first.
 
     A case is settled by a review that is newer than its annotators' answers, and withdrawn once one of them says
-    something else.
+    something else, or its clip is cut in another way.
     """
-    recorded = catalog.scan("reviews")
+    recorded = catalog.scan("reviews").join(views.clips(catalog).select("clip_id"), on="clip_id", how="semi")
     rows = (recorded if capability is None else recorded.filter(pl.col("capability") == capability)).collect()
     if rows.is_empty():
         return []
@@ -143,7 +143,8 @@ def doubt(answer: Answer, times_s: np.ndarray, chances: np.ndarray) -> float:
 def _contested(workspace: Workspace, spec: Capability) -> list[Case]:
     """Of each contested clip the two answers that differ most."""
     catalog = workspace.catalog
-    contested = catalog.scan("agreements").filter(pl.col("capability") == spec.id, pl.col("contested")).collect()
+    disputed = catalog.scan("agreements").filter(pl.col("capability") == spec.id, pl.col("contested"))
+    contested = disputed.join(views.clips(catalog).select("clip_id"), on="clip_id", how="semi").collect()
     rows = current(catalog, {spec.id: spec}).filter(
         pl.col("purpose") != "gold", pl.col("clip_id").is_in(contested["clip_id"].implode())
     )

@@ -62,7 +62,10 @@ def write(catalog: Catalog, labels: Iterable[dict[str, Any]]) -> None:
 
 
 def write_clips(catalog: Catalog, videos: Mapping[str, str]) -> None:
-    """Rows of `clips` and `videos`, by clip the video it is of."""
+    """The current clips, by clip the video it is of."""
     rows = [{"clip_id": clip, "video_id": video, "start_s": 0.0, "end_s": 10.0} for clip, video in videos.items()]
     catalog.write("clips", rows, run_id="test")
-    catalog.write("videos", [{"video_id": video} for video in sorted(set(videos.values()))], run_id="test")
+    names = sorted(set(videos.values()))
+    catalog.write("videos", [{"video_id": video} for video in names], run_id="test")
+    outcomes = [{"stage": "collect", "item": video, "video_id": video, "outcome": "ok"} for video in names]
+    catalog.write("outcomes", outcomes, run_id="test")

@@ -17,7 +17,7 @@ from curate.review.cases import DOUBTED, MODEL, Answer, Case, cases, doubt, open
 from curate.targets.scoring.trained import newest_trained
 from curate.workspace import Workspace
 from tests.model.conftest import footage, published
-from tests.review.made import label, write
+from tests.review.made import label, write, write_clips
 from tests.targets.conftest import write_capability
 from tests.targets.scoring.test_trained import own, with_model
 
@@ -26,10 +26,11 @@ __all__ = ["footage", "own", "published", "with_model"]
 
 @pytest.fixture
 def jumping(tmp_path: Path) -> Workspace:
-    """A workspace with the capability `jump` and nothing else."""
+    """A workspace with the capability `jump` and clips c0 to c199."""
     workspace = Workspace(tmp_path / "jumping")
     workspace.configs.mkdir(parents=True)
     write_capability(workspace, "jump")
+    write_clips(workspace.catalog, {f"c{at}": f"v{at}" for at in range(200)})
     return workspace
 
 
@@ -72,6 +73,14 @@ def test_a_case_shows_both_answers_as_they_were_given(jumping: Workspace) -> Non
     assert by["ann"] == Answer("ann", "present", False, (Segment(1.25, 2.0, {"color": "red", "fast": True}),))
     assert (by["bob"].verdict, by["bob"].segments) == ("bad_clip", ())
     assert read_cases(jumping.catalog, [case.case_id, "unknown"]) == {case.case_id: case}
+
+
+def test_a_clip_that_is_cut_in_another_way_now_is_no_case(jumping: Workspace) -> None:
+    said(jumping, label("c1", "ann", [(1, 2)]), label("c1", "bob"), label("c2", "ann", [(1, 2)]), label("c2", "bob"))
+    assert len(waiting(jumping)) == 2
+    gone = {"stage": "collect", "item": "v1", "video_id": "v1", "outcome": "ok"}
+    jumping.catalog.write("outcomes", [gone], run_id="test", work_key="another way")
+    assert [case.clip_id for case in waiting(jumping)] == ["c2"]
 
 
 def test_the_place_of_an_answer_says_nothing_of_whose_it_is(jumping: Workspace) -> None:
