@@ -243,15 +243,15 @@ def learnt(
     texts = load_embedder(workspace.analysis().embedding).texts
     asked = encode([as_definition(specs[name].model_dump()) for name in setup.capabilities], texts)
     encoded = {one.definition.id: one for one in asked}
-    examples = _examples([(by_id[clip_id], name) for clip_id, name in pairs], setup)
+    examples = training_examples([(by_id[clip_id], name) for clip_id, name in pairs], setup)
     model = fit(examples, [], encoded, RECIPE, seed=seed, device=torch.device("cpu")).model
-    truth = _examples([(clip, name) for clip in test for name in setup.capabilities], setup)
+    truth = training_examples([(clip, name) for clip in test for name in setup.capabilities], setup)
     found = measured(truth, trained(model), encoded).filter(metric="f1@0.5")
     value = dict(found.select("capability", "value").iter_rows())
     return [value[name] for name in setup.capabilities]
 
 
-def _examples(labelled: Sequence[tuple[Shown, str]], setup: Setup) -> list[Example]:
+def training_examples(labelled: Sequence[tuple[Shown, str]], setup: Setup) -> list[Example]:
     """Training examples as a mix's rows make them: times from the clip's start, vectors as they are stored."""
     rows = []
     for clip, name in labelled:
