@@ -6,7 +6,8 @@ Against a real Label Studio on this machine (SQLite), started here and stopped a
 and a tenth is asked of two annotators. The clips' proxies are known beforehand, as after a first push: cutting them is
 bound by decoding, not by Label Studio. Annotations of half the tasks have a segment; they come in by Label Studio's
 bulk import, because annotators take longer. Beside the two figures of the claim stand what it costs to push and pull
-again with nothing new, and to pull after ten annotations changed. The figure is the larger share of the time allowed.
+again with nothing new, at once and minutes later, and to pull after ten annotations changed. The figure is the larger
+share of the time allowed.
 """
 
 import os
@@ -40,6 +41,8 @@ from labeling.tasks import pages
 _CLIP_S = 2.0
 _PUSH_S, _PULL_S = 300.0, 120.0
 _CHANGED = 10
+_SETTLED_S = 130.0
+"""After so long no request can be under way that a pull has not seen, and it need not look back."""
 
 
 def measure(quick: bool) -> Result:
@@ -49,12 +52,13 @@ def measure(quick: bool) -> Result:
         clip_ids = fill(workspace, count)
         state = workspace.state / "label-studio"
         try:
-            rows = _rows(workspace, up(state), clip_ids)
+            rows = _rows(workspace, up(state), clip_ids, settled=not quick)
         finally:
             down(state)
     allowed = {"push": _PUSH_S * count / 10_000, "pull": _PULL_S * count / 10_000}
     share = max(row["seconds"] / allowed[row["step"]] for row in rows if row["step"] in allowed)
-    return Result(share, "of the time allowed", 1.0, at_most=True, rows=rows)
+    notes = f"The machine had a load of {os.getloadavg()[2]:.1f} over the last 15 minutes."
+    return Result(share, "of the time allowed", 1.0, at_most=True, rows=rows, notes=notes)
 
 
 def fill(workspace: Workspace, count: int) -> list[str]:
@@ -94,7 +98,7 @@ def fill(workspace: Workspace, count: int) -> list[str]:
     return [clip["clip_id"] for clip in clips]
 
 
-def _rows(workspace: Workspace, server: Server, clip_ids: list[str]) -> list[dict[str, Any]]:
+def _rows(workspace: Workspace, server: Server, clip_ids: list[str], *, settled: bool) -> list[dict[str, Any]]:
     pushed, annotated = _capability(workspace, "pushed"), _capability(workspace, "annotated")
     _score(workspace, pushed, clip_ids)
     rows = [
@@ -106,6 +110,10 @@ def _rows(workspace: Workspace, server: Server, clip_ids: list[str]) -> list[dic
     rows.append(_timed("pull, nothing new", 0, lambda: _pull(workspace, server, annotated)))
     _change(server, annotated)
     rows.append(_timed("pull, 10 changed", _CHANGED, lambda: _pull(workspace, server, annotated)))
+    if settled:
+        time.sleep(_SETTLED_S)
+        _pull(workspace, server, annotated)
+        rows.append(_timed("pull, nothing new for minutes", 0, lambda: _pull(workspace, server, annotated)))
     return rows
 
 
