@@ -233,7 +233,10 @@ FRAMES_SHOWN = """async ([frames, fps]) => {
     const player = Htx.annotationStore.selected.objects.find((part) => part.type === 'video').ref.current;
     const shown = [];
     for (const frame of frames) {
-        const presented = new Promise((done) => video.requestVideoFrameCallback((_, picture) => done(picture)));
+        const presented = new Promise((done) => {
+            video.requestVideoFrameCallback((_, picture) => done(picture));
+            setTimeout(() => done({mediaTime: -1}), 10000);
+        });
         player.goToFrame(frame);
         shown.push(Math.round((await presented).mediaTime * fps) + 1);
     }
