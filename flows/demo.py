@@ -1,10 +1,12 @@
 """Once round the wheel on the sample world, as a short story: from raw footage to a trained segmenter.
 
-Every step is the one a user runs, through the same flows. The only thing simulated is the annotator, who posts the
-world's truth through Label Studio's real API. Run again, each step finds its work done and says so.
+Every step is the one a user runs, through the same flows. The only thing simulated is people: two annotators who mark
+the world's truth through Label Studio's real API, erring a little, and a reviewer who settles what they differ on. Run
+again, each step finds its work done and says so.
 """
 
 import json
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +19,7 @@ from curate import views
 from curate.console import bars, out
 from curate.mixes.load import load_mix
 from curate.report.page import write_report
+from curate.review.agreement import agreement
 from curate.sample import against_truth
 from curate.sample.world import render_world
 from curate.targets.gaps.coverage import gaps
@@ -24,14 +27,19 @@ from curate.targets.scoring.score import score
 from curate.workspace import Workspace, create_workspace
 from flows import run_flow
 from flows.settings import progress
+from labeling.accounts import sign_up
+from labeling.adjudicate import adjudicate
+from labeling.client import Server
 from labeling.pull import pull
 from labeling.server import down, up
-from labeling.simulate import annotate
+from labeling.simulate import Errors, annotate, review
 
 SEED = 7
 LABELS_EACH = 36
 WHO = "demo"
 MIX = "base"
+ERRORS = (Errors(0.05, 0.02, 0.02, 0.01, seed=1), Errors(0.1, 0.05, 0.05, 0.02, seed=2))
+"""Of the first annotator, and of the second, who labels the share of clips that two are to label."""
 
 
 def run_demo(directory: Path, *, videos: int = 60) -> dict[str, Any]:
@@ -155,23 +163,45 @@ def _label(workspace: Workspace, truth: dict[str, Any]) -> dict[str, Any]:
     ordered = set(orders.collect()["subject"].to_list())
     missing = sorted(set(workspace.capabilities()) - ordered)
     labels = views.labels(workspace.catalog).collect()
-    if not missing and labels.height:
+    if not missing and labels.height and not labels["contested"].any():
         _say("Label", f"{labels.height} labels are there already: skipped")
         return {"labels": labels.height}
     server = up(state, progress=progress.get())
     try:
         settings = {"who": WHO, "why": "first round", "capabilities": missing, "budget": LABELS_EACH}
         found: dict[str, Any] = run_flow(workspace, "label", settings)
-        annotated = annotate(workspace, truth, server, progress=progress.get())
+        second = sign_up(server, f"second-{secrets.token_hex(3)}@localhost", secrets.token_urlsafe(12))
+        annotated = [
+            annotate(workspace, truth, person, errors=errors, progress=progress.get())
+            for person, errors in zip((server, second), ERRORS, strict=True)
+        ]
         pulled = pull(workspace, None, server=server, progress=progress.get())
+        agreed = agreement(workspace.catalog, workspace.capabilities())
+        settled = _settle(workspace, truth, server)
     finally:
         down(state)
     score(workspace, progress=progress.get())
     verdicts = dict(views.labels(workspace.catalog).group_by("verdict").len().sort("verdict").collect().iter_rows())
     sent = sum(row["pushed"] for row in found["pushed"])
     counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
-    _say("Label", f"{sent} clips sent to Label Studio, {annotated} annotated, {pulled.new} labels pulled: {counts}")
-    return {**found, "annotated": annotated, "labels": pulled.new}
+    shares = agreed.filter(pl.col("annotator").is_null(), pl.col("measure") == "f1@0.5")["value"].drop_nulls().to_list()
+    _say(
+        "Label",
+        f"{sent} clips sent to Label Studio; {annotated[0]} answers of one annotator, {annotated[1]} second opinions",
+        f"F1 of the two's segments, mean over capabilities: {sum(shares) / max(len(shares), 1):.2f};"
+        f" {settled} clips that they differ on, settled by a reviewer",
+        f"{pulled.new} answers pulled; labels in force: {counts}",
+    )
+    return {**found, "annotated": annotated, "labels": pulled.new, "settled": settled}
+
+
+def _settle(workspace: Workspace, truth: dict[str, Any], server: Server) -> int:
+    """Has a reviewer settle what the annotators differ on, and says how many clips that were."""
+    for name in workspace.capabilities():
+        adjudicate(workspace, server, name, progress=progress.get())
+    settled = review(workspace, truth, server, progress=progress.get())
+    pull(workspace, None, server=server, progress=progress.get())
+    return settled
 
 
 def _mix(workspace: Workspace) -> dict[str, Any]:

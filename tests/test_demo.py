@@ -40,6 +40,15 @@ def test_it_leaves_labels_a_mix_a_model_and_a_report(first: tuple[Workspace, str
         assert str(place) in story
 
 
+def test_what_two_annotators_differ_on_is_settled_by_a_reviewer(first: tuple[Workspace, str]) -> None:
+    catalog = first[0].catalog
+    twice = catalog.read("agreements").filter(pl.col("annotators").list.len() == 2)
+    settled = catalog.read("labels").filter(pl.col("purpose") == "review")
+    assert (twice["agreement"] < 1).any()
+    assert set(settled["clip_id"]) == set(catalog.read("reviews")["clip_id"]) != set()
+    assert not views.labels(catalog).collect()["contested"].any()
+
+
 def test_training_beats_the_untrained_baseline_on_held_out_videos(first: tuple[Workspace, str]) -> None:
     rows = first[0].catalog.scan("evaluations").filter(pl.col("metric") == "f1@0.5", pl.col("capability") == "all")
     found = dict(rows.select("model", "value").collect().iter_rows())
