@@ -90,7 +90,9 @@ class Person:
 
     def select(self, first: int, last: int) -> tuple[int, int]:
         """Clicks into a segment, 3 frames behind its start, and returns the frames that the panel then shows for it."""
-        place = self.page.evaluate(_BARS).index(self._bar(first, last))
+        wanted = self._bar(first, last)
+        self.page.wait_for_function(f"([x, w]) => ({_BARS})().some((bar) => bar[0] === x && bar[1] === w)", arg=wanted)
+        place = self.page.evaluate(_BARS).index(wanted)
         bar = self.page.locator(".lsf-keypoints__lifespan").nth(place)
         bar.click(position={"x": 3 * _FRAME_PX, "y": 10})
         start, end = (
