@@ -115,27 +115,31 @@ def push(
         )  # fmt: skip
         ready, failures = shown(workspace, server, [*wanted, *gold.values()], progress)
         guessed = guesses(workspace, spec, list(ready))
+        keys = {task_key(project, clip_id): clip_id for clip_id in wanted}
         tasks = [
-            _task(spec, key, ready[clip_id], _some_reason(reasons, key) if key in gold else wanted[clip_id], guessed)
-            for key, clip_id in [*((task_key(project, clip_id), clip_id) for clip_id in wanted), *gold.items()]
+            _task(spec, key, ready[clip_id], wanted[clip_id], guessed)
+            for key, clip_id in keys.items()
+            if clip_id in ready
+        ]
+        known = [
+            _task(spec, key, ready[clip_id], _some_reason(reasons, key), guessed)
+            for key, clip_id in gold.items()
             if clip_id in ready
         ]
         # Before the tasks: that a clip was ordered and never sent is harmless, a label of unknown origin is not.
         run_id = new_run_id("label-push")
         _record_clips(workspace.catalog, run_id, order, [clip_id for clip_id in reasons if clip_id in ready])
-        earnest = [task for task in tasks if task["data"]["key"] not in gold]
-        known = [task for task in tasks if task["data"]["key"] in gold]
         twice = {task_key(project, clip_id) for clip_id in _asked_twice(spec, reasons)}
         twice |= {task_key(project, move.clip_id) for move in moves if move.task.annotators > 1}
-        sent = send(client, workspace, project, mixed(earnest, known, order.decision_id), progress, twice=twice)
+        sent = send(client, workspace, project, mixed(tasks, known, order.decision_id), progress, twice=twice)
         moved = _take_out(client, project, moves, sent)
         show_guesses(client, workspace, project, spec, guessed.model)
         serving.renew(client, project.number)
-    ordered = {task_key(project, clip_id): clip_id for clip_id in reasons}
-    new = [clip_id for key, clip_id in ordered.items() if key in sent.new]
-    failed = [failure for failure in failures if failure.item.clip_id in reasons]
-    there = len(sent.there & ordered.keys())
-    summary = PushSummary(spec.id, len(new), there, moved, len(failed), project.number, project.url(server))
+    new, there = (
+        [clip for key, clip in keys.items() if key in some and clip in reasons] for some in (sent.new, sent.there)
+    )
+    failed = sum(failure.item.clip_id in reasons for failure in failures)
+    summary = PushSummary(spec.id, len(new), len(there), moved, failed, project.number, project.url(server))
     _record_outcomes(workspace.catalog, run_id, new, failures)
     if order.status != DONE:
         finish(workspace.catalog, order, {**asdict(summary), "project": project.uid}, run_id=run_id)

@@ -18,8 +18,10 @@ from typing import Any
 import httpx
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
 from benchmarks.labels import fill
+from curate.cli import app
 from curate.decisions import Decision
 from curate.errors import CurateError, InputError
 from curate.targets.choosing.order import order_labels
@@ -307,6 +309,9 @@ def test_a_project_that_is_deleted_keeps_its_labels_is_told_and_replaced(desk: D
         client.projects.delete(sent.project_id)
     found = fetch(desk, name)
     assert (found.missing, found.deleted, desk.labels(name)["deleted"].to_list()) == ([name], 0, [False])
+    said = CliRunner().invoke(app, ["--workspace", str(desk.workspace.root), "label", "pull", name])
+    assert (said.exit_code, said.stderr.count("\n")) == (3, 1)
+    assert f"{name}: its project was deleted from Label Studio; the labels stay" in said.stderr
     again = send_clips(desk, name, 2)
     assert (again.pushed, again.project_id != sent.project_id, fetch(desk, name).missing) == (2, True, [])
 
