@@ -26,6 +26,7 @@ from curate.report.losses import losses
 from curate.report.pictures import Pictures, playable, read_pictures
 from curate.report.record import growth, label_times, read_evaluations, trend_points
 from curate.report.render import render, write_page
+from curate.report.review import review_work
 from curate.report.runs import run_facts
 from curate.report.status import Status, status
 from curate.report.supply import Supply, contact_sheet, read_supply, score_histogram, sources
@@ -86,6 +87,7 @@ def write_report(workspace: Workspace, *, progress: Progress = silent) -> Path:
         capabilities=capabilities,
         titles=titles,
         slices=slice_tables(standing.slices, titles),
+        review=review_work(catalog, {name: specs[name] for name in order}),
         duplicates=with_pictures(pairs, pictures),
         losses=losses(catalog),
         map=chart,

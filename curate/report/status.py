@@ -9,6 +9,7 @@ from curate import views
 from curate.catalog import Catalog
 from curate.decisions import PROPOSED, decisions
 from curate.mixes.load import versions
+from curate.report.review import in_doubt
 from curate.targets.gaps.coverage import coverage
 from curate.workspace import Workspace
 
@@ -27,6 +28,7 @@ class Status:
         mixes: the newest version of each published mix.
         evaluations: F1@0.5 of each model on the newest evaluated mix, per capability.
         waiting: decisions that are proposed.
+        in_doubt: clips that wait for a reviewer.
         next_step: the command that moves the wheel from here.
     """
 
@@ -40,6 +42,7 @@ class Status:
     mixes: list[dict[str, Any]]
     evaluations: list[dict[str, Any]]
     waiting: int
+    in_doubt: int
     next_step: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -53,6 +56,8 @@ class Status:
             f"clips     {self.clips}, {self.kept} kept after duplicates",
             "labels    " + (", ".join(f"{count} {name}" for name, count in self.labels.items()) or "none yet"),
         ]
+        if self.in_doubt:
+            lines.append(f"review    {self.in_doubt} clips wait for a reviewer, and are in no mix until then")
         for mix in self.mixes:
             lines.append(f"mix       {mix['name']} {mix['revision']}: {mix['rows']} clips")
         if self.gaps:
@@ -83,7 +88,8 @@ def status(workspace: Workspace) -> Status:
     found = supply.capabilities.to_dicts()
     evaluations = _newest_evaluations(catalog)
     waiting = len(decisions(catalog, status=[PROPOSED]))
-    step = next_step(waiting, sum(files.values()), sum(labels.values()), newest, evaluations, found)
+    doubt = sum(in_doubt(catalog).values())
+    step = next_step(waiting, sum(files.values()), sum(labels.values()), newest, evaluations, found, in_doubt=doubt)
     return Status(
         files=files,
         footage_h=float(clips.unique("video_id")["video_duration_s"].sum()) / 3600,
@@ -95,6 +101,7 @@ def status(workspace: Workspace) -> Status:
         mixes=newest,
         evaluations=evaluations,
         waiting=waiting,
+        in_doubt=doubt,
         next_step=step,
     )
 
@@ -111,7 +118,14 @@ def _figure(value: float | None, form: str) -> str:
 
 
 def next_step(
-    waiting: int, files: int, labels: int, mixes: list[dict], evaluations: list[dict], gaps: list[dict[str, Any]]
+    waiting: int,
+    files: int,
+    labels: int,
+    mixes: list[dict],
+    evaluations: list[dict],
+    gaps: list[dict[str, Any]],
+    *,
+    in_doubt: int = 0,
 ) -> str:
     """The command that moves the wheel, from counts of what there is and the gaps, most urgent first."""
     if waiting:
@@ -124,6 +138,11 @@ def next_step(
         return "`curate collect` reads the footage of configs/sources/"
     if not labels:
         return "`curate label up`, then `curate label push` sends the clips most worth a label"
+    if in_doubt:
+        clips = "one clip is" if in_doubt == 1 else f"{in_doubt} clips are"
+        return (
+            f"{clips} in doubt: `curate label adjudicate` asks a reviewer, `curate label pull` fetches what they settle"
+        )
     if not mixes:
         return "`curate mix build NAME` publishes a first version from the labels"
     if not evaluations:
