@@ -30,7 +30,7 @@ _START_S = 240.0
 _READY = "ready"
 """Marks data that a server has come up on; without it they are an interrupted first start's, and made again."""
 _STOP_S = 20.0
-_KEYMAP = {"media:playpause": {"key": "space,ctrl+alt+space", "description": "Play or pause the video"}}
+KEYMAP = {"media:playpause": {"key": "space,ctrl+alt+space", "description": "Play or pause the video"}}
 """The key that annotators press most; Label Studio's own takes three fingers."""
 
 
@@ -140,7 +140,7 @@ def _variables(data: Path, root: Path, new_account: dict[str, str] | None) -> di
         "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
         "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(root),
         "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
-        "LABEL_STUDIO_EDITOR_KEYMAP": json.dumps(_KEYMAP),
+        "LABEL_STUDIO_EDITORKEYMAP": json.dumps(KEYMAP),
         "fflag_feat_utc_210_prediction_validation_15082025": "true",
     }
     if new_account:

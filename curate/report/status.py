@@ -57,7 +57,7 @@ class Status:
             "labels    " + (", ".join(f"{count} {name}" for name, count in self.labels.items()) or "none yet"),
         ]
         if self.in_doubt:
-            lines.append(f"review    {self.in_doubt} clips wait for a reviewer, and are in no mix until then")
+            lines.append(f"review    {self.in_doubt} clips wait for a reviewer")
         for mix in self.mixes:
             lines.append(f"mix       {mix['name']} {mix['revision']}: {mix['rows']} clips")
         if self.gaps:
