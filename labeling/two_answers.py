@@ -31,7 +31,7 @@ from labeling.interface import (
     what_is_said_of_a_clip,
     write_value,
 )
-from labeling.projects import Project  # fmt: skip
+from labeling.projects import Project
 
 TAKE = "take"
 FIRST, SECOND, CORRECTED, UNSURE, TIE, NEITHER = "1", "2", "corrected", "unsure", "tie", "neither"
