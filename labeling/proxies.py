@@ -51,7 +51,7 @@ class Proxy:
 
     @property
     def name(self) -> str:
-        return _name(self.clip_id, self.settings)
+        return proxy_name(self.clip_id, self.settings)
 
     @property
     def fps(self) -> Fraction:
@@ -79,7 +79,7 @@ def cut_proxies(workspace: Workspace, spans: list[Span], progress: Progress) -> 
     """
     root = directory(workspace)
     known = timelines(workspace.catalog, [span.clip_id for span in spans])
-    there = {clip_id for clip_id in known if (root / _name(clip_id, SETTINGS)).exists()}
+    there = {clip_id for clip_id in known if (root / proxy_name(clip_id)).exists()}
     missing = [(root, span) for span in spans if span.clip_id not in there]
     for span in spans:
         if span.clip_id in there:
@@ -135,7 +135,7 @@ def task_timelines(catalog: Catalog, tasks: Sequence[dict[str, Any]]) -> list[Ti
 
 def _cut(item: tuple[Path, Span]) -> Proxy:
     root, span = item
-    target = root / _name(span.clip_id, SETTINGS)
+    target = root / proxy_name(span.clip_id)
     target.parent.mkdir(parents=True, exist_ok=True)
     made = cut(
         Path(span.path),
@@ -165,5 +165,6 @@ def _kept(catalog: Catalog, run_id: str, new: list[Proxy]) -> list[Proxy]:
     return new
 
 
-def _name(clip_id: str, settings: str) -> str:
+def proxy_name(clip_id: str, settings: str = SETTINGS) -> str:
+    """Where a clip's proxy is below `directory`."""
     return f"{settings}/{clip_id[:2]}/{clip_id}.mp4"

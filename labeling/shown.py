@@ -14,7 +14,7 @@ from curate.workspace import Workspace
 from labeling.client import Server
 from labeling.frames import Timeline
 from labeling.media import media
-from labeling.proxies import Proxy, Span, cut_proxies
+from labeling.proxies import SETTINGS, Proxy, Span, cut_proxies, directory, proxy_name
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ def shown(
 ) -> tuple[dict[str, Shown], list[Failure[Span]]]:
     """Makes clips ready to be watched on `server`; what was ready is only looked up.
 
+    Proxies that were deleted while their clips wait for a label are made again on the way.
+
     Returns:
         By clip id, in the order given, and the clips that could not be cut.
 
@@ -43,7 +45,8 @@ def shown(
     """
     serving = media(workspace, server)
     serving.check()
-    rows = {row["clip_id"]: row for row in _clips(workspace, clip_ids).iter_rows(named=True)}
+    wanted = set(clip_ids)
+    rows = {row["clip_id"]: row for row in _clips(workspace, [*clip_ids, *_lost(workspace)]).iter_rows(named=True)}
     spans = [Span(row["clip_id"], row["path"], row["start_s"], row["end_s"]) for row in rows.values()]
     proxies: dict[str, Proxy] = {}
     failures: list[Failure[Span]] = []
@@ -53,7 +56,7 @@ def shown(
         else:
             failures.append(outcome)
     serving.publish(proxies.values())
-    ready = [(rows[clip_id], proxies[clip_id]) for clip_id in rows if clip_id in proxies]
+    ready = [(rows[clip_id], proxies[clip_id]) for clip_id in rows if clip_id in proxies and clip_id in wanted]
     return {
         proxy.clip_id: Shown(serving.task_data(proxy.name) | _facts(row, proxy), proxy.timeline) for row, proxy in ready
     }, failures
@@ -70,6 +73,22 @@ def _facts(clip: dict[str, Any], proxy: Proxy) -> dict[str, Any]:
         "start_s": clip["start_s"],
         "duration_s": proxy.duration_s,
     }
+
+
+def _lost(workspace: Workspace) -> list[str]:
+    """Clips of this workspace that were sent, that nobody has labelled, and whose proxy is gone since it was cut."""
+    catalog = workspace.catalog
+    cut = catalog.scan("proxies").filter(pl.col("settings") == SETTINGS)
+    waiting = (
+        catalog.scan("orders")
+        .join(catalog.scan("labels"), on=["clip_id", "capability"], how="anti")
+        .select(pl.col("clip_id").unique())
+        .join(cut, on="clip_id", how="semi")
+        .join(views.clips(catalog), on="clip_id", how="semi")
+        .collect()
+    )
+    files = directory(workspace)
+    return [clip_id for clip_id in waiting["clip_id"] if not (files / proxy_name(clip_id)).exists()]
 
 
 def _clips(workspace: Workspace, clip_ids: Sequence[str]) -> pl.DataFrame:

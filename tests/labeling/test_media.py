@@ -18,7 +18,8 @@ from moto.server import ThreadedMotoServer
 from curate.errors import CurateError, InputError
 from labeling.client import session
 from labeling.media import media
-from labeling.proxies import directory
+from labeling.proxies import directory, proxy_name
+from labeling.push import push
 from labeling.serve import app
 from tests.labeling.browser import CHROMIUM, account, logged_in
 from tests.labeling.conftest import SERVER_VARIABLES, Desk
@@ -226,6 +227,19 @@ def test_a_bucket_that_cannot_be_used_is_one_line(
     with pytest.raises(InputError, match="the bucket cannot be used: .*AWS_ACCESS_KEY_ID") as caught:
         send(desk, desk.capability("no_bucket"), 1)
     assert "\n" not in str(caught.value)
+
+
+def test_clips_that_wait_are_cut_again_by_the_next_push_where_the_cache_was_deleted(desk: Desk) -> None:
+    name = desk.capability("lost")
+    sent = send(desk, name, 2)
+    waiting, other = (directory(desk.workspace) / proxy_name(clip) for clip in desk.clips(2)["clip_id"])
+    before = waiting.read_bytes()
+    for file in (waiting, other):
+        file.unlink()
+    found = push(desk.workspace, desk.order(name, desk.clips(3).tail(1)), desk.server)
+    assert (found.pushed, found.project_id) == (1, sent.project_id)
+    assert waiting.read_bytes() == before
+    assert other.exists()
 
 
 FRAMES_SHOWN = """async ([frames, fps]) => {
