@@ -27,12 +27,14 @@ def agreement(
     """How far annotators agree, and each one's work and answers on clips whose answer is known; 95% intervals."""
     from curate.console import out, show
     from curate.review.agreement import agreement as agreement_of
-    from curate.review.agreement import pairs
+    from curate.review.agreement import pairs, update
     from curate.review.annotators import annotators
+    from curate.workspace import new_run_id
 
     workspace = given_workspace()
     specs = {name: workspace.capability(name) for name in capabilities or workspace.capabilities()}
     catalog = workspace.catalog
+    update(catalog, specs, run_id=new_run_id("agreement"))
     measured, people = agreement_of(catalog, specs), annotators(catalog, specs)
     contested = _contested(catalog.scan("agreements").collect(), list(specs))
     if as_json:

@@ -14,6 +14,7 @@ from label_studio_sdk.client import LabelStudio
 
 from curate.catalog import Catalog
 from curate.progress import Progress, silent
+from curate.review.agreement import update
 from curate.review.cases import Case, cases, open_cases, read_cases, record
 from curate.specs import Capability
 from curate.workspace import Workspace, new_run_id
@@ -73,7 +74,9 @@ def adjudicate(
     spec = workspace.capability(capability)
     catalog = workspace.catalog
     with workspace.lock("label-push"), session(server) as client:
-        record(catalog, cases(workspace, capability, limit=limit), run_id=new_run_id("adjudicate"))
+        run_id = new_run_id("adjudicate")
+        update(catalog, {spec.id: spec}, run_id=run_id)
+        record(catalog, cases(workspace, capability, limit=limit), run_id=run_id)
         waiting = sorted(open_cases(catalog, capability), key=lambda case: (-case.severity, case.case_id))
         serving = media(workspace, server)
         ready, failures = shown(workspace, server, [case.clip_id for case in waiting], progress)
