@@ -98,8 +98,8 @@ def take(workspace: Workspace, server: Server) -> None:
 
         person.move_edge(guess[0], guess[0] + 6)
         person.select(guess[0] + 6, guess[1])
-        person.press("3", "q", "9", "9")
-        person.chosen("green", "ball")
+        person.press("4", "i", "9", "9")
+        person.chosen("blue", "cross")
         save(page, "timeline", page.locator(".lsf-timeline"))
         save(page, "fields", page.locator(".curate-side"))
         person.press("p", "x")
@@ -135,6 +135,7 @@ def settings(page: Page) -> None:
     assert box is not None
     save(page, "settings", clip={"x": box["x"] - 24, "y": box["y"] - 70, "width": 570, "height": 130})
     page.get_by_role("button", name="Close").last.click()
+    expect(line).to_be_hidden()
 
 
 def numbered(page: Page) -> None:
@@ -142,7 +143,7 @@ def numbered(page: Page) -> None:
     for number, part in _PARTS.items():
         box = page.locator(part).first.bounding_box()
         assert box is not None, part
-        page.evaluate(_BADGE, [number, box["x"] - 33, box["y"]])
+        page.evaluate(_BADGE, [number, max(box["x"] - 33, 2), box["y"]])
 
 
 def say_otherwise(server: Server, project: int) -> None:

@@ -138,6 +138,9 @@ class Person:
         self.page.mouse.move(left_px + (old - 1) * _FRAME_PX, y)
         self.page.mouse.down()
         self.page.mouse.move(left_px + (new - 1) * _FRAME_PX, y, steps=4)
+        self.page.wait_for_function(
+            f"x => ({_BARS})().some((bar) => bar[0] === x || bar[0] + bar[1] === x)", arg=self._bar(new, new)[0]
+        )
         self.page.mouse.up()
 
     @staticmethod
