@@ -124,16 +124,15 @@ def early_first(workspace: Workspace, clips: pl.DataFrame) -> pl.DataFrame:
 
 
 def settings(page: Page) -> None:
-    """Switches on what the text advises, and takes the picture of it."""
+    """Makes a step one frame, as the text advises, and takes the picture of it."""
     page.get_by_role("button", name="Settings").last.click()
-    line = page.get_by_text("Select region after creating it", exact=True)
+    page.get_by_text("Video", exact=True).click()
+    line = page.get_by_text("Video hop size")
     expect(line).to_be_visible()
-    page.locator(
-        "xpath=//*[text()='Select region after creating it']/following::*[@role='switch' or self::input][1]"
-    ).click()
+    page.locator("input[type=number]:visible").last.fill("1")
     box = line.bounding_box()
     assert box is not None
-    save(page, "settings", clip={"x": box["x"] - 24, "y": box["y"] - 70, "width": 570, "height": 130})
+    save(page, "settings", clip={"x": box["x"] - 24, "y": box["y"] - 150, "width": 570, "height": 220})
     page.get_by_role("button", name="Close").last.click()
     expect(line).to_be_hidden()
 

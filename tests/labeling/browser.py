@@ -25,6 +25,8 @@ _ARGUMENTS = (
     "--disable-dev-shm-usage",
 )
 _FRAME_PX = 16
+_EMPTY_ROW = 4
+"""The last that is in view. While a label is selected, the first row is an empty one for it."""
 _LOADED = """() => document.querySelector('video')?.readyState >= 2
     && window.Htx?.annotationStore?.selected?.objects.some((part) => part.type === 'video' && part.length > 1)"""
 _BARS = """() => [...document.querySelectorAll('.lsf-keypoints__lifespan')].map((bar) =>
@@ -78,10 +80,10 @@ class Person:
         return sorted((round((x - half) / _FRAME_PX) + 1, round((x + w - half) / _FRAME_PX) + 1) for x, w in bars)
 
     def draw(self, first: int, last: int, *, beside: int) -> None:
-        """Marks a segment by mouse, in the row below the `beside` segments that are there."""
+        """Marks a segment by mouse, in the empty room below the `beside` segments that are there."""
         self.page.keyboard.press("1")
         expect(self.page.locator(".lsf-label_selected")).to_be_visible()
-        self._drag(first, last, row=beside)
+        self._drag(first, last, row=_EMPTY_ROW)
         self.segments(beside + 1)
 
     def move_edge(self, old: int, new: int, *, row: int = 0) -> None:
