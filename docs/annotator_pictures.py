@@ -130,6 +130,7 @@ def settings(page: Page) -> None:
     line = page.get_by_text("Video hop size")
     expect(line).to_be_visible()
     page.locator("input[type=number]:visible").last.fill("1")
+    page.wait_for_function("() => document.getAnimations().every((each) => each.playState !== 'running')")
     box = line.bounding_box()
     assert box is not None
     save(page, "settings", clip={"x": box["x"] - 24, "y": box["y"] - 150, "width": 570, "height": 220})

@@ -25,8 +25,8 @@ _ARGUMENTS = (
     "--disable-dev-shm-usage",
 )
 _FRAME_PX = 16
-_EMPTY_ROW = 4
-"""The last that is in view. While a label is selected, the first row is an empty one for it."""
+_EMPTY_ROW = 3
+"""Below what is marked here. While a label is selected, the first row is an empty one for it."""
 _LOADED = """() => document.querySelector('video')?.readyState >= 2
     && window.Htx?.annotationStore?.selected?.objects.some((part) => part.type === 'video' && part.length > 1)"""
 _BARS = """() => [...document.querySelectorAll('.lsf-keypoints__lifespan')].map((bar) =>
@@ -55,7 +55,7 @@ class Person:
 
     def watch(self) -> float:
         """Plays the clip until it has moved on, stops it, and returns the time shown, in seconds of the clip."""
-        self.page.keyboard.press("Space")
+        self.page.get_by_test_id("playback-button:play").click()
         self.page.wait_for_function("() => document.querySelector('video').currentTime > 0.1")
         self.page.keyboard.press("Space")
         self.page.wait_for_function("() => document.querySelector('video').paused")
