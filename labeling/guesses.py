@@ -2,7 +2,8 @@
 
 The newest trained segmenter says them where it knows the capability, fields included; before there is one, the best
 span by score is the guess. Label Studio shows the guesses of one model in a project, so those of tasks that nobody has
-begun are renewed when the model changes.
+begun are renewed when the model changes. A clip that models are measured on has no guess: an answer that leans on what
+a model said would flatter it.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,9 @@ from label_studio_sdk.client import LabelStudio
 
 from curate import views
 from curate.model.definitions import Segment
+from curate.review.answers import group_of_clips
 from curate.specs import Capability
+from curate.targets.gaps.frozen import frozen_groups
 from curate.targets.scoring.trained import Trained, newest_trained
 from curate.workspace import Workspace
 from labeling.frames import Timeline
@@ -36,7 +39,8 @@ class Guesses:
 
 
 def guesses(workspace: Workspace, spec: Capability, clip_ids: Sequence[str]) -> Guesses:
-    """The guesses for clips."""
+    """The guesses for clips, less those of groups that are frozen for evaluation."""
+    clip_ids = _not_measuring(workspace, clip_ids)
     trained, _ = newest_trained(workspace)
     if trained and trained.knows(spec):
         return Guesses(trained.directory.name, _of_segmenter(workspace, trained, spec, clip_ids))
@@ -82,6 +86,12 @@ def _add(
     ]
     for batch in batches(new, _BATCH_TASKS):
         client.projects.import_predictions(project.number, request=batch)
+
+
+def _not_measuring(workspace: Workspace, clip_ids: Sequence[str]) -> list[str]:
+    frozen = frozen_groups(workspace)
+    groups = group_of_clips(workspace.catalog) if frozen else {}
+    return [clip_id for clip_id in clip_ids if groups.get(clip_id) not in frozen]
 
 
 def _of_segmenter(

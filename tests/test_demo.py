@@ -11,6 +11,7 @@ from curate import views
 from curate.mixes.load import load_mix, versions
 from curate.mixes.verify import verify
 from curate.workspace import Workspace, open_workspace
+from labeling.guesses import guesses
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(1500)]
 
@@ -53,6 +54,20 @@ def test_training_beats_the_untrained_baseline_on_held_out_videos(first: tuple[W
     rows = first[0].catalog.scan("evaluations").filter(pl.col("metric") == "f1@0.5", pl.col("capability") == "all")
     found = dict(rows.select("model", "value").collect().iter_rows())
     assert found["base-v1-s0"] > found["zero-shot"]
+
+
+def test_the_trained_segmenter_marks_clips_for_annotators_but_none_that_it_is_measured_on(
+    first: tuple[Workspace, str],
+) -> None:
+    workspace, spec = first[0], first[0].capability("bounce")
+    clips = views.kept_clips(workspace.catalog).select("clip_id", "video_id").collect()
+    said = guesses(workspace, spec, clips["clip_id"].to_list())
+    measuring = workspace.catalog.read("splits").filter(pl.col("split") != "train")["video_id"].implode()
+    measured_on = clips.filter(pl.col("video_id").is_in(measuring))["clip_id"].to_list()
+    assert said.model == "base-v1-s0"
+    assert len(said.segments) > 5
+    assert measured_on and not set(measured_on) & said.segments.keys()
+    assert all("color" in segment.fields for segments in said.segments.values() for segment in segments)
 
 
 def test_no_video_and_no_duplicate_group_is_on_two_sides(first: tuple[Workspace, str]) -> None:
