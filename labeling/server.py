@@ -140,7 +140,7 @@ def _variables(data: Path, root: Path, new_account: dict[str, str] | None) -> di
         "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
         "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(root),
         "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
-        "LABEL_STUDIO_EDITORKEYMAP": json.dumps(KEYMAP),
+        "LABEL_STUDIO_EDITOR_KEYMAP": json.dumps(KEYMAP),
         "fflag_feat_utc_210_prediction_validation_15082025": "true",
     }
     if new_account:

@@ -40,6 +40,8 @@ from curate.workspace import Workspace
 LEVEL, EARLY_LEVEL = 0.05, 0.001
 _ALIKE_S = 0.1
 """Ends that are nearer than this look the same to a person."""
+_AT_5_PERCENT, _AT_80_PERCENT = 1.959964, 0.841621
+"""Quantiles of the normal distribution, for a two-sided test at 5% that finds what is there four times in five."""
 _CANDIDATES = 20
 """Clips that are looked at for each that is asked for: in most clips of a rare capability no model finds anything."""
 
@@ -75,7 +77,7 @@ class Result:
         consistency: share of the repeated clips that have the same answer again, and its interval.
         first_side: share of the preferences that are for side 1: one half where side makes no difference.
         winner: None while there is none.
-        needed: clips more to ask at the observed share until the interval would leave one half; None where that
+        needed: clips more to ask for a winner with a chance of 80%, if the share is what is observed; None where that
             cannot be said, 0 where there is a winner.
     """
 
@@ -344,8 +346,9 @@ def _design_effect(sums: np.ndarray, share: float) -> float:
 
 
 def _needed(share: float, effect: float, decided: int, voted: int) -> int | None:
-    """Wilson's interval leaves one half where the share is 1.96 standard deviations, of one half, away from it."""
+    """So many that a share that is what it seems is told from one half four times in five (two-sided, 5%)."""
     if not decided or share == 0.5:
         return None
-    enough = effect * 1.959964**2 / (4 * (share - 0.5) ** 2)
+    reach = _AT_5_PERCENT * 0.5 + _AT_80_PERCENT * math.sqrt(share * (1 - share))
+    enough = effect * (reach / (share - 0.5)) ** 2
     return max(1, math.ceil((enough - decided) * voted / decided))
