@@ -16,6 +16,7 @@ from curate.progress import Progress
 
 _PIPE_COLUMNS = 240
 """A table that is piped or redirected is not folded to the width of a window that is not there."""
+_NAMES_WIDTH = 16
 
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
 err = Console(stderr=True, highlight=False)
@@ -49,11 +50,13 @@ def show(result: Any, *, as_json: bool = False, columns: list[str] | None = None
     elif hasattr(result, "iter_rows"):
         out.print(_table(result, columns or result.columns))
     else:
-        for name, value in _plain(result).items():
+        facts = _plain(result)
+        width = max([_NAMES_WIDTH, *(len(name) for name, value in facts.items() if value not in (None, [], {}))])
+        for name, value in facts.items():
             if isinstance(value, Mapping) and value and all(isinstance(part, Mapping) for part in value.values()):
                 out.print(_facts_table(name, value))
             elif value not in (None, [], {}):
-                out.print(f"  {name.replace('_', ' '):<16} {_cell(value)}")
+                out.print(f"  {name.replace('_', ' '):<{width}} {_cell(value)}")
 
 
 def _plain(result: Any) -> Any:
