@@ -96,7 +96,7 @@ def take(workspace: Workspace, server: Server) -> None:
         save(page, "page", width=1100)
         page.evaluate("() => document.querySelectorAll('.badge').forEach((badge) => badge.remove())")
 
-        person.move_edge(guess[0], guess[0] + 6)
+        person.move_start(guess[0], guess[0] + 6)
         person.select(guess[0] + 6, guess[1])
         person.press("4", "i", "9", "9")
         person.chosen("blue", "cross")

@@ -24,7 +24,11 @@ class Reading:
 
 
 def read_annotation(result: list[dict[str, Any]], data: dict[str, Any], timeline: Timeline) -> Reading:
-    """Reads the `result` of an annotation of a task with `data` (see `labeling.push`) and its clip's timeline."""
+    """Reads the `result` of an annotation of a task with `data` (see `labeling.push`) and its clip's timeline.
+
+    A guess that is left in a clip said not to show it may hold somebody's work, so it is named: Label Studio gives its
+    origin as "prediction" still when its end was dragged and its fields were filled in.
+    """
     problems: list[str] = []
     fields, verdict, exhaustive = _controls(result, problems)
     regions = [entry for entry in result if entry.get("type") == "timelinelabels"]
@@ -37,8 +41,8 @@ def read_annotation(result: list[dict[str, Any]], data: dict[str, Any], timeline
     if verdict == "present" and not segments:
         problems.append("present without a segment")
     if verdict in ("absent", "bad_clip") and segments:
-        if any(region.get("origin") != "prediction" for region in regions):
-            problems.append(f"segments in a clip said to be {verdict}")
+        guesses = all(region.get("origin") == "prediction" for region in regions)
+        problems.append(f"{'a guess' if guesses else 'segments'} left in a clip said to be {verdict}")
         segments = []
     return Reading(verdict, exhaustive, sorted(segments, key=lambda row: (row["start_s"], row["end_s"])), problems)
 

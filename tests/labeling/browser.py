@@ -28,7 +28,11 @@ _FRAME_PX = 16
 _EMPTY_ROW = 3
 """Below what is marked here. While a label is selected, the first row is an empty one for it."""
 _LOADED = """() => document.querySelector('video')?.readyState >= 2
+    && document.querySelector('[data-testid="playback-button:play"]')
     && window.Htx?.annotationStore?.selected?.objects.some((part) => part.type === 'video' && part.length > 1)"""
+"""The keys work once the player's buttons are there, which is a moment after its first picture."""
+_IDLE = "() => new Promise((done) => requestIdleCallback(() => done()))"
+_TASK = "() => String(window.Htx?.task?.id)"
 _BARS = """() => [...document.querySelectorAll('.lsf-keypoints__lifespan')].map((bar) =>
     [parseFloat(bar.style.left), parseFloat(bar.style.width)])"""
 
@@ -43,7 +47,7 @@ class Person:
     def open(self, project: int, task: int) -> None:
         """Opens a task from the project's list."""
         self.page.goto(f"{self.url}/projects/{project}/data?task={task}")
-        self.page.wait_for_function(_LOADED)
+        self._await_clip()
 
     def label_all(self, project: int) -> None:
         """Presses on to the next clip that nobody has labelled, past the instructions."""
@@ -51,12 +55,13 @@ class Person:
         close = self.page.get_by_role("button", name="Close modal")
         close.click()
         expect(close).to_be_hidden()
-        self.page.wait_for_function(_LOADED)
+        self._await_clip()
 
     def watch(self) -> float:
         """Plays the clip until it has moved on, stops it, and returns the time shown, in seconds of the clip."""
-        self.page.get_by_test_id("playback-button:play").click()
-        self.page.wait_for_function("() => document.querySelector('video').currentTime > 0.1")
+        began_s = self.time_s()
+        self.page.keyboard.press("Space")
+        self.page.wait_for_function("began => document.querySelector('video').currentTime > began + 0.1", arg=began_s)
         self.page.keyboard.press("Space")
         self.page.wait_for_function("() => document.querySelector('video').paused")
         return self.time_s()
@@ -86,8 +91,8 @@ class Person:
         self._drag(first, last, row=_EMPTY_ROW)
         self.segments(beside + 1)
 
-    def move_edge(self, old: int, new: int, *, row: int = 0) -> None:
-        """Drags the edge of a segment from frame `old` to frame `new`."""
+    def move_start(self, old: int, new: int, *, row: int = 0) -> None:
+        """Drags the start of a segment from frame `old` to frame `new`."""
         self._drag(old, new, row=row)
 
     def select(self, first: int, last: int) -> tuple[int, int]:
@@ -117,10 +122,24 @@ class Person:
             self.page.keyboard.press("Control+Enter")
         assert answered["response"].ok
 
+    def submit_and_go_on(self) -> None:
+        """Clicks on Submit, and waits for the next clip."""
+        task = self.page.evaluate(_TASK)
+        with self._answer() as answered:
+            self.page.get_by_test_id("bottombar-submit-button").click()
+        assert answered["response"].ok
+        self.page.wait_for_function(f"task => ({_TASK})() !== task && ({_LOADED})()", arg=task)
+        self.page.evaluate(_IDLE)
+
     def skip(self) -> None:
         with self._answer() as answered:
             self.page.get_by_role("button", name="Skip").click()
         assert answered["response"].ok
+
+    def _await_clip(self) -> None:
+        """Waits until the clip can be played, and the page has nothing else to do."""
+        self.page.wait_for_function(_LOADED)
+        self.page.evaluate(_IDLE)
 
     @contextmanager
     def _answer(self) -> Iterator[dict[str, Any]]:

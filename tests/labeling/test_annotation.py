@@ -61,7 +61,7 @@ def test_overlapping_segments_are_kept() -> None:
         ([region(1, 5), choice("verdict", "perhaps")], "unknown verdict", [(10.0, 10.2)]),
         ([region(1, 5)], "no verdict", [(10.0, 10.2)]),
         ([PRESENT], "present without a segment", []),
-        ([region(1, 5), choice("verdict", "absent")], "segments in a clip said to be absent", []),
+        ([region(1, 5), choice("verdict", "absent")], "segments left in a clip said to be absent", []),
         ([{"value": {}}], "unreadable field", []),
     ],
 )
@@ -73,9 +73,18 @@ def test_what_does_not_fit_is_named_and_the_rest_is_kept(
     assert [(segment["start_s"], segment["end_s"]) for segment in reading.segments] == spans
 
 
-def test_a_guess_left_untouched_in_an_absent_clip_is_no_segment_and_no_problem() -> None:
-    reading = read_annotation([region(1, 5, origin="prediction"), choice("verdict", "absent")], *DATA)
-    assert (reading.segments, reading.problems) == ([], [])
+MOVED_AND_DENIED = [
+    {**region(52, 70, "guess1"), "origin": "prediction"},
+    {**choice("string__color", "yellow", "guess1"), "origin": "prediction"},
+    {**choice("verdict", "absent", "4W_K5jYaQh"), "origin": "manual"},
+    {**choice("exhaustive", "exhaustive", "ALSF18IUFO"), "origin": "manual"},
+]
+"""As Label Studio 1.23.2 stored it of a guess at 52 to 75 whose end was dragged, and whose colour was then chosen."""
+
+
+def test_a_guess_left_in_an_absent_clip_is_no_segment_and_is_named() -> None:
+    reading = read_annotation(MOVED_AND_DENIED, *DATA)
+    assert (reading.segments, reading.problems) == ([], ["a guess left in a clip said to be absent"])
 
 
 def test_without_verdict_or_segment_an_annotation_is_unsure() -> None:

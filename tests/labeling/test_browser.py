@@ -106,7 +106,7 @@ def test_a_guess_is_corrected_at_its_edge(desk: Desk, person: Person) -> None:
     sent, task = guessed(desk, "moved")
     first, last = frames(task, *GUESS_S)
     person.open(sent.project_id, task.id)
-    person.move_edge(first, first + 7)
+    person.move_start(first, first + 7)
     assert person.select(first + 7, last) == (first + 7, last)
     person.press("4", "p", "x")
     person.chosen("blue", "present")
@@ -128,6 +128,35 @@ def test_a_guess_is_deleted_and_the_clip_is_said_not_to_show_it(desk: Desk, pers
     assert fetch(desk, "denied").problems == {}
     label = desk.labels("denied").row(-1, named=True)
     assert (label["verdict"], label["exhaustive"], label["segments"]) == ("absent", True, [])
+
+
+def test_a_guess_that_was_moved_and_then_denied_is_named(desk: Desk, person: Person) -> None:
+    sent, task = guessed(desk, "moved_and_denied")
+    first, last = frames(task, *GUESS_S)
+    person.open(sent.project_id, task.id)
+    person.move_start(first, first + 5)
+    person.select(first + 5, last)
+    person.press("4", "a")
+    person.chosen("blue", "absent")
+    person.submit()
+    [task] = tasks(desk, sent.project_id)
+    [region] = [entry for entry in task.annotations[0]["result"] if entry["type"] == "timelinelabels"]
+    assert region["value"]["ranges"] == [{"start": first + 5, "end": last}]
+    assert region["origin"] == "prediction"  # Label Studio does not tell that it was moved
+    assert fetch(desk, "moved_and_denied").problems == {"a guess left in a clip said to be absent": 1}
+
+
+def test_space_plays_and_stops_as_the_first_key_after_a_click_and_in_the_next_clip(desk: Desk, person: Person) -> None:
+    desk.capability("played")
+    sent = send(desk, "played", 2)
+    person.label_all(sent.project_id)
+    seen_s = person.watch()
+    person.page.locator("input[name='unsure']").click()
+    assert person.watch() > seen_s
+    person.chosen("unsure")
+    person.submit_and_go_on()
+    assert person.time_s() == 0
+    person.watch()
 
 
 def test_a_clip_that_shows_nothing_takes_three_keys(desk: Desk, person: Person) -> None:
