@@ -1,8 +1,9 @@
 """A real Label Studio over one small workspace, shared by all tests here; each test has a capability of its own."""
 
 import copy
+import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import polars as pl
@@ -36,9 +37,13 @@ class Desk:
     workspace: Workspace
     truth: dict[str, Any]
     server: Server
+    owners: dict[str, str] = field(default_factory=dict)
+    """Of the capabilities, the file whose tests use each: they would see each other's tasks."""
 
     def capability(self, name: str, **changes: Any) -> str:
-        """Adds a capability and returns its id."""
+        """Adds a capability, or changes one of this file's tests, and returns its id."""
+        file = os.environ["PYTEST_CURRENT_TEST"].partition("::")[0]
+        assert self.owners.setdefault(name, file) == file, f"{name} is a capability of {self.owners[name]}"
         write_capability(self.workspace, name, **changes)
         return name
 

@@ -96,7 +96,7 @@ def test_a_pull_with_nothing_new_writes_nothing(desk: Desk) -> None:
 
 
 def test_a_skip_is_no_label(desk: Desk) -> None:
-    name = desk.capability("skipped")
+    name = desk.capability("passed_over")
     found = tasks(desk, send(desk, name, 2).project_id)
     with session(desk.server) as client:
         client.annotations.create(found[0].id, result=ABSENT, was_cancelled=True)

@@ -175,7 +175,7 @@ def test_a_trained_segmenters_segments_are_there_to_be_corrected_with_their_fiel
 def test_a_new_models_segments_take_the_place_of_stale_guesses_where_nobody_has_begun(
     desk: Desk, trained: Trained
 ) -> None:
-    name = desk.capability("renewed")
+    name = desk.capability("guessed_anew")
     sent = send(desk, name, 4)
     begun = tasks(desk, sent.project_id)[0]
     annotate_task(desk.server, begun.id, ABSENT)
