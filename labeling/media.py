@@ -8,7 +8,6 @@ its own links to what lies there.
 import hashlib
 import hmac
 import json
-import os
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,11 +25,11 @@ from curate.workspace import Workspace
 from labeling import webhook
 from labeling.client import Server
 from labeling.proxies import Proxy, directory
+from labeling.secret import read_secret
 
 MEDIA_SECRET = "CURATE_MEDIA_SECRET"
 NOT_HERE = "this clip is not here: push again to cut it"
 """What `curate label serve` says of a good link to a clip that it has not."""
-_SHORTEST_SECRET = 16
 _DAY_S = 86_400
 _RENEWED_SHARE = 1 / 3
 """A link is renewed when less than this of its time is left."""
@@ -83,14 +82,7 @@ def media_secret() -> str:
     Raises:
         InputError: it is not set, or too short to be one.
     """
-    secret = os.environ.get(MEDIA_SECRET, "")
-    if len(secret) < _SHORTEST_SECRET:
-        raise InputError(
-            f"${MEDIA_SECRET} is {'too short' if secret else 'not set'}, and signs the links to clips",
-            fix=f"Set it to {_SHORTEST_SECRET} characters or more (`openssl rand -hex 32`), the same for "
-            "`curate label serve` and for pushing",
-        )
-    return secret
+    return read_secret(MEDIA_SECRET, "signs the links to clips")
 
 
 def signed_query(secret: str, name: str, until: int) -> str:

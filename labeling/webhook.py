@@ -11,11 +11,10 @@ from urllib.parse import urlencode
 
 from label_studio_sdk.client import LabelStudio
 
-from curate.errors import InputError
+from labeling.secret import read_secret
 
 WEBHOOK_SECRET = "CURATE_WEBHOOK_SECRET"
 HEADER = "Authorization"
-_SHORTEST_SECRET = 16
 _ACTIONS = (
     "ANNOTATION_CREATED",
     "ANNOTATIONS_CREATED",
@@ -36,13 +35,7 @@ def webhook_secret() -> str:
     Raises:
         InputError: it is not set, or too short to be one.
     """
-    secret = os.environ.get(WEBHOOK_SECRET, "")
-    if len(secret) < _SHORTEST_SECRET:
-        raise InputError(
-            f"${WEBHOOK_SECRET} is {'too short' if secret else 'not set'}, and tells hints of Label Studio from others",
-            fix=f"Set it to {_SHORTEST_SECRET} characters or more (`openssl rand -hex 32`)",
-        )
-    return secret
+    return read_secret(WEBHOOK_SECRET, "tells hints of Label Studio from others")
 
 
 def is_authentic(header: str | None) -> bool:
