@@ -7,6 +7,7 @@ import polars as pl
 
 from curate import views
 from labeling.client import Server, session
+from labeling.projects import Project, find_projects
 from labeling.pull import PullSummary, pull
 from labeling.push import PushSummary, push
 from tests.labeling.conftest import Desk
@@ -28,6 +29,13 @@ def tasks(desk: Desk, project: int) -> list[Any]:
     """The project's tasks, in the order they were sent."""
     with session(desk.server) as client:
         return list(client.tasks.list(project=project, fields="all", resolve_uri=False, page_size=1000))
+
+
+def project(desk: Desk, name: str, kind: str) -> Project:
+    """The one project of this kind that the capability has."""
+    with session(desk.server) as client:
+        [found] = [each for each in find_projects(client, kind) if each.capability == name]
+    return found
 
 
 def in_force(desk: Desk, name: str) -> list[str]:

@@ -12,10 +12,11 @@ from curate.review.agreement import agreement
 from curate.review.cases import open_cases
 from labeling.adjudicate import AdjudicateSummary, adjudicate
 from labeling.client import Server, session
-from labeling.projects import REVIEW, Project, find_projects
+from labeling.projects import REVIEW, Project
 from labeling.pull import pull
 from labeling.push import push
 from labeling.simulate import Errors, annotate, review
+from tests.labeling import steps
 from tests.labeling.conftest import COLOR, Desk
 
 pytestmark = pytest.mark.server
@@ -45,14 +46,11 @@ def settle(desk: Desk, name: str) -> AdjudicateSummary:
 
 
 def project(desk: Desk, name: str) -> Project:
-    with session(desk.server) as client:
-        [found] = [each for each in find_projects(client, REVIEW) if each.capability == name]
-    return found
+    return steps.project(desk, name, REVIEW)
 
 
 def tasks(desk: Desk, name: str) -> list[Any]:
-    with session(desk.server) as client:
-        return list(client.tasks.list(project=project(desk, name).number, fields="all", page_size=1000))
+    return steps.tasks(desk, project(desk, name).number)
 
 
 def in_force(desk: Desk, name: str) -> dict[str, dict[str, Any]]:

@@ -11,9 +11,10 @@ from curate.review.blind import Plan, result
 from curate.specs import Capability
 from labeling.client import Server, session
 from labeling.compare import Asked, ask, compare
-from labeling.projects import COMPARISON, Project, find_projects
+from labeling.projects import COMPARISON, Project
 from labeling.pull import pull
 from labeling.simulate import Errors, vote
+from tests.labeling import steps
 from tests.labeling.conftest import CLIP_S, Desk
 
 pytestmark = pytest.mark.server
@@ -69,14 +70,11 @@ def compared(desk: Desk, name: str, **amounts: int) -> tuple[Asked, list[dict[st
 
 
 def project(desk: Desk, name: str) -> Project:
-    with session(desk.server) as client:
-        [found] = [each for each in find_projects(client, COMPARISON) if each.capability == name]
-    return found
+    return steps.project(desk, name, COMPARISON)
 
 
 def tasks(desk: Desk, name: str) -> list[Any]:
-    with session(desk.server) as client:
-        return list(client.tasks.list(project=project(desk, name).number, fields="all", page_size=1000))
+    return steps.tasks(desk, project(desk, name).number)
 
 
 def test_people_who_see_the_truth_prefer_the_better_model_and_six_videos_are_not_enough_to_say_so(desk: Desk) -> None:

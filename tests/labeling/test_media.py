@@ -1,17 +1,13 @@
 """Clips from an S3 bucket and under signed links, to a real Label Studio and its page."""
 
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import httpx
 import pytest
-import uvicorn
 import yaml
 from moto.server import ThreadedMotoServer
 
@@ -20,15 +16,13 @@ from labeling.client import session
 from labeling.media import media
 from labeling.proxies import directory, proxy_name
 from labeling.push import push
-from labeling.serve import app
 from tests.labeling.browser import CHROMIUM, account, logged_in
 from tests.labeling.conftest import SERVER_VARIABLES, Desk
+from tests.labeling.serving import SECRET, serving
 from tests.labeling.steps import ABSENT, annotate_task, send, tasks
-from tests.processes import wait_until
 
 pytestmark = pytest.mark.server
 
-SECRET = "s" * 32
 DAY_S = 86_400
 
 
@@ -48,25 +42,11 @@ def configure(desk: Desk) -> Iterator[Callable[..., None]]:
         path.write_bytes(before)
 
 
-@contextmanager
-def serving(desk: Desk, secret: str = SECRET) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app(directory(desk.workspace), secret, None), log_level="error"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            wait_until(lambda: server.started)
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
-
-
 @pytest.fixture
 def served(desk: Desk, configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a server of clips that the workspace is configured for."""
     monkeypatch.setenv("CURATE_MEDIA_SECRET", SECRET)
-    with serving(desk) as address:
+    with serving(directory(desk.workspace)) as address:
         configure(media=address)
         yield address
 

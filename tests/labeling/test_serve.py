@@ -6,24 +6,22 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-import uvicorn
 
 from curate.errors import CurateError, InputError
 from curate.workspace import create_workspace
 from labeling.media import signed_query
-from labeling.serve import Puller, app, serve
+from labeling.serve import Puller, serve
+from tests.labeling.serving import SECRET, serving
 from tests.processes import wait_until
 
-SECRET, HOOK = "s" * 32, "h" * 32
+HOOK = "h" * 32
 NAME = "360to480p120/ab/ab12.mp4"
 CONTENT = bytes(range(256)) * 40
 
@@ -42,21 +40,6 @@ def files(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def hook_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CURATE_WEBHOOK_SECRET", HOOK)
-
-
-@contextmanager
-def serving(files: Path, puller: Puller | None = None, secret: str | None = SECRET) -> Iterator[str]:
-    """The address of a server in a thread of this process."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app(files, secret, puller), log_level="error"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            wait_until(lambda: server.started)
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 @pytest.fixture
