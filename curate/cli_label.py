@@ -9,7 +9,7 @@ import typer
 
 from curate.cli_decide import show_decisions
 from curate.cli_label_status import status
-from curate.cli_options import SOME_FAILED, Json, Who, Why, given_workspace, show_rows, user
+from curate.cli_options import SOME_FAILED, Json, RestoreInterface, Who, Why, given_workspace, show_rows, user
 from curate.cli_review import adjudicate, agreement, compare, invite
 from curate.cli_serve import serve
 
@@ -64,9 +64,7 @@ def label_push(
         bool, typer.Option("--propose", help="Send nothing: propose the order, for somebody to approve.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and why.")] = False,
-    restore_interface: Annotated[
-        bool, typer.Option("--restore-interface", help="Put back a labelling interface that was edited by hand.")
-    ] = False,
+    restore_interface: RestoreInterface = False,
     as_json: Json = False,
 ) -> None:
     """Choose the clips most worth a label and send them to Label Studio, most valuable first.

@@ -15,6 +15,9 @@ SOME_FAILED = 3
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value instead of a table.")]
 Who = Annotated[str, typer.Option(help="Who decides; recorded with the decision.")]
 Why = Annotated[str, typer.Option(help="Why; recorded with the decision.")]
+RestoreInterface = Annotated[
+    bool, typer.Option("--restore-interface", help="Put back a labelling interface that was edited by hand.")
+]
 Revision = Annotated[
     str | None, typer.Option("--rev", help="v1, v2, ... or any git revision; the newest if not given.")
 ]

@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from curate.cli_options import SOME_FAILED, Json, given_workspace, show_rows
+from curate.cli_options import SOME_FAILED, Json, RestoreInterface, given_workspace, show_rows
 
 if TYPE_CHECKING:
     import polars as pl
 
     from curate.review.blind import Result
 
-Restore = Annotated[
-    bool, typer.Option("--restore-interface", help="Put back a labelling interface that was edited by hand.")
-]
 _UNKNOWN = "-"
 _ALL = "all"
 
@@ -32,7 +29,7 @@ def agreement(
     from curate.workspace import new_run_id
 
     workspace = given_workspace()
-    specs = {name: workspace.capability(name) for name in capabilities or workspace.capabilities()}
+    specs = workspace.capabilities(capabilities or None)
     catalog = workspace.catalog
     update(catalog, specs, run_id=new_run_id("agreement"))
     measured, people = agreement_of(catalog, specs), annotators(catalog, specs)
@@ -58,7 +55,7 @@ def agreement(
 def adjudicate(
     capabilities: Annotated[list[str] | None, typer.Argument(help="Capability ids; all where not given.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Cases to look for, for each capability.")] = 100,
-    restore_interface: Restore = False,
+    restore_interface: RestoreInterface = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Send nothing: list the cases, worst first.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -102,7 +99,7 @@ def compare(
     result: Annotated[
         str | None, typer.Option("--result", help="Show what people have said in this comparison.")
     ] = None,
-    restore_interface: Restore = False,
+    restore_interface: RestoreInterface = False,
     as_json: Json = False,
 ) -> None:
     """Ask people which of two models marks clips better, blind; with --result, what they have said so far."""

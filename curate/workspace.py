@@ -7,7 +7,7 @@ configs/ is what the team wants, and is committed. data/ holds the published mix
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -85,11 +85,19 @@ class Workspace:
     def sources(self) -> dict[str, Source]:
         return read_specs(self.configs / "sources", Source)
 
-    def capabilities(self) -> dict[str, Capability]:
-        return read_specs(self.configs / "capabilities", Capability)
+    def capabilities(self, names: Iterable[str] | None = None) -> dict[str, Capability]:
+        """Those of these names, in their order; all where not given.
+
+        Raises:
+            InputError: an unknown name, or a config that does not hold.
+        """
+        found = read_specs(self.configs / "capabilities", Capability)
+        if names is None:
+            return found
+        return {name: _named(found, name, "capability", self.configs / "capabilities") for name in names}
 
     def capability(self, name: str) -> Capability:
-        return _named(self.capabilities(), name, "capability", self.configs / "capabilities")
+        return self.capabilities([name])[name]
 
     def mixes(self) -> dict[str, Mix]:
         return read_specs(self.configs / "mixes", Mix)

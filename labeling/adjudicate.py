@@ -77,9 +77,10 @@ def adjudicate(
         run_id = new_run_id("adjudicate")
         update(catalog, {spec.id: spec}, run_id=run_id)
         record(catalog, cases(workspace, capability, limit=limit), run_id=run_id)
-        waiting = sorted(open_cases(catalog, capability), key=lambda case: (-case.severity, case.case_id))
+        waiting = open_cases(catalog, capability)
         serving = media(workspace, server)
-        ready, failures = shown(workspace, server, [case.clip_id for case in waiting], progress)
+        serving.check()
+        ready, failures = shown(workspace, serving, [case.clip_id for case in waiting], progress)
         tasks = [_task(spec, case, ready[case.clip_id]) for case in waiting if case.clip_id in ready]
         project, sent = None, Sent(set(), set())
         if tasks:

@@ -119,7 +119,8 @@ def ask(
     """Sends the tasks of `rows` of `comparisons`, in their order, and keeps the rows."""
     with workspace.lock("label-push"), session(server) as client:
         serving = media(workspace, server)
-        ready, failures = shown(workspace, server, list(dict.fromkeys(row["clip_id"] for row in rows)), progress)
+        serving.check()
+        ready, failures = shown(workspace, serving, list(dict.fromkeys(row["clip_id"] for row in rows)), progress)
         asked = [row for row in rows if row["clip_id"] in ready]
         _record(workspace.catalog, asked)
         project = open_project(

@@ -113,7 +113,7 @@ def push(
             workspace.catalog, spec, project, order.decision_id, list(reasons),
             there=lambda keys: set(by_key(client, project, keys)),
         )  # fmt: skip
-        ready, failures = shown(workspace, server, [*wanted, *gold.values()], progress)
+        ready, failures = shown(workspace, serving, [*wanted, *gold.values()], progress)
         guessed = guesses(workspace, spec, list(ready))
         keys = {task_key(project, clip_id): clip_id for clip_id in wanted}
         tasks = [

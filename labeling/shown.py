@@ -11,9 +11,8 @@ from curate.engine import Failure
 from curate.errors import InputError
 from curate.progress import Progress, silent
 from curate.workspace import Workspace
-from labeling.client import Server
 from labeling.frames import Timeline
-from labeling.media import media
+from labeling.media import Media
 from labeling.proxies import SETTINGS, Proxy, Span, cut_proxies, directory, proxy_name
 
 
@@ -31,20 +30,21 @@ class Shown:
 
 
 def shown(
-    workspace: Workspace, server: Server, clip_ids: Sequence[str], progress: Progress = silent
+    workspace: Workspace, serving: Media, clip_ids: Sequence[str], progress: Progress = silent
 ) -> tuple[dict[str, Shown], list[Failure[Span]]]:
-    """Makes clips ready to be watched on `server`; what was ready is only looked up.
+    """Makes clips ready to be watched; what was ready is only looked up.
 
     Proxies that were deleted while their clips wait for a label are made again on the way.
+
+    Args:
+        serving: what serves them, checked by the caller (`Media.check`).
 
     Returns:
         By clip id, in the order given, and the clips that could not be cut.
 
     Raises:
-        InputError: an unknown clip, or the server's users cannot reach the media.
+        InputError: an unknown clip.
     """
-    serving = media(workspace, server)
-    serving.check()
     wanted = set(clip_ids)
     rows = {row["clip_id"]: row for row in _clips(workspace, [*clip_ids, *_lost(workspace)]).iter_rows(named=True)}
     spans = [Span(row["clip_id"], row["path"], row["start_s"], row["end_s"]) for row in rows.values()]

@@ -153,7 +153,7 @@ def _do(
     answer: Callable[[_Task], list[dict[str, Any]]],
     progress: Progress,
 ) -> int:
-    specs = {name: workspace.capability(name) for name in capabilities or workspace.capabilities()}
+    specs = workspace.capabilities(capabilities or None)
     with session(server) as client:
         waiting = _waiting(workspace, truth, client, kind, specs)
         progress("annotations", 0, len(waiting))

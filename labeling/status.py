@@ -64,7 +64,7 @@ def work(workspace: Workspace, server: Server | None, capabilities: Sequence[str
         InputError: an unknown capability, or a refused token.
         CurateError: the server does not answer.
     """
-    specs = {name: workspace.capability(name) for name in capabilities or workspace.capabilities()}
+    specs = workspace.capabilities(capabilities or None)
     nothing = dict.fromkeys(_COUNTED, 0 if server else None)
     counted = _on_server(server) if server else {}
     found = []

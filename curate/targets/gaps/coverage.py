@@ -89,7 +89,7 @@ def coverage(workspace: Workspace, capabilities: Iterable[str] | None = None) ->
     """
     specs = workspace.capabilities()
     if capabilities is not None:
-        specs = {name: workspace.capability(name) for name in capabilities}
+        specs = workspace.capabilities(capabilities)
     return _coverage(workspace, specs, with_slices=True)
 
 
