@@ -13,7 +13,7 @@ import polars as pl
 
 from curate.identity import work_key
 from curate.mixes.pack import relative_segments
-from curate.mixes.solve import Solution
+from curate.mixes.solving.solve import Solution
 from curate.mixes.split import SPLITS, SplitPlan
 from curate.mixes.supply import Supply, labels_by_clip
 from curate.specs import Capability, Mix

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from curate.errors import CurateError
-from curate.mixes import build as building
+from curate.mixes import draft as drafting
+from curate.mixes.build import build
 from curate.mixes.publish import publish
 from curate.mixes.split import plan_splits
 from curate.mixes.verify import verify
@@ -72,8 +73,8 @@ def test_a_build_that_would_leak_is_refused_and_publishes_nothing(
     def blind(groups, *arguments, **options):  # type: ignore[no-untyped-def]
         return plan_splits(groups.with_columns(group_id="video_id"), *arguments, **options)
 
-    monkeypatch.setattr(building, "plan_splits", blind)
+    monkeypatch.setattr(drafting, "plan_splits", blind)
     with pytest.raises(CurateError, match=r"would leak: group as known now .* Nothing was published"):
-        building.build(labelled, "base", who="ana", why="test")
+        build(labelled, "base", who="ana", why="test")
     assert not (labelled.root / "data.dvc").exists()
     assert labelled.catalog.read("splits").is_empty()

@@ -17,10 +17,10 @@ import polars as pl
 from curate import views
 from curate.dedupe.groups import leakage_groups
 from curate.errors import InputError
+from curate.slices import slices_of
 from curate.specs import Capability
 from curate.targets.gaps.frozen import frozen_groups
 from curate.targets.gaps.looks import labelled_spans, looks
-from curate.targets.gaps.slices import slices_of
 from curate.targets.scoring.calibrate import CALIBRATED
 from curate.workspace import Workspace
 

@@ -12,8 +12,8 @@ import polars as pl
 
 from curate.analyze.embed import Embedder
 from curate.model.definitions import as_definition, encode
+from curate.slices import Slice, is_known
 from curate.specs import Capability
-from curate.targets.gaps.slices import Slice, is_known
 from curate.targets.scoring.calibrate import logistic
 from curate.vectors import unit
 
@@ -96,9 +96,9 @@ def expected_slices(
     texts from TRUSTED positives on. A field without an enum has the latter only.
 
     Args:
-        known: clip_id, slice, value: `curate.targets.gaps.slices.clip_slices` of these clips.
+        known: clip_id, slice, value: `curate.slices.clip_slices` of these clips.
         labelled: clip ids and vectors [p, dim] of labelled positives (a clip for each of its segments), and their
-            slices by `curate.targets.gaps.slices.label_slices`.
+            slices by `curate.slices.label_slices`.
     """
     found = np.zeros((len(clip_ids), len(wanted)))
     positive_ids, positive_vectors, positive_slices = labelled

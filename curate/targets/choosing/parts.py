@@ -13,12 +13,12 @@ import polars as pl
 from curate import views
 from curate.analyze.embed import Embedder, load_embedder
 from curate.search.question import require_model
+from curate.slices import Slice, clip_slices, slices
 from curate.specs import Capability
 from curate.targets.choosing.candidates import Labelled, Pool
 from curate.targets.choosing.hints import Contrast, centred, contrast, expected_slices
 from curate.targets.choosing.spread import Need, Taken, spread
 from curate.targets.gaps.looks import looks
-from curate.targets.gaps.slices import Slice, clip_slices, slices
 from curate.targets.scoring.match import spec_path
 from curate.workspace import Workspace
 

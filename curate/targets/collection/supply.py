@@ -17,8 +17,8 @@ import polars as pl
 
 from curate import views
 from curate.catalog import Catalog
+from curate.slices import Slice, clip_slices, is_known, slices
 from curate.specs import Capability
-from curate.targets.gaps.slices import Slice, clip_slices, is_known, slices
 from curate.targets.scoring.calibrate import CALIBRATED
 
 

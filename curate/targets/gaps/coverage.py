@@ -62,7 +62,7 @@ def gaps(workspace: Workspace) -> pl.DataFrame:
 
 
 def slice_gaps(workspace: Workspace) -> pl.DataFrame:
-    """One row for each slice of each capability (`curate.targets.gaps.slices`), those without a floor too.
+    """One row for each slice of each capability (`curate.slices`), those without a floor too.
 
     A clip counts in every slice that it, or one of its segments, is in. Values are those that the spec and the
     workspace know, and whatever else clips and labels hold.

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 import numpy as np
 import polars as pl
 
+from curate.slices import Slice, clip_slices, floor, label_slices, slices
 from curate.specs import Capability
 from curate.targets.gaps.estimate import Estimate, count
 from curate.targets.gaps.facts import Facts
-from curate.targets.gaps.slices import Slice, clip_slices, floor, label_slices, slices
 from curate.targets.scoring.match import spec_path
 from curate.workspace import Workspace
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import polars as pl
 
+from curate.slices import Slice
 from curate.targets.collection.supply import floors_of, supply, worth
-from curate.targets.gaps.slices import Slice
 from curate.workspace import Workspace
 from tests.dedupe.rows import Clip
 from tests.targets.conftest import write_capability, write_labels, write_scores

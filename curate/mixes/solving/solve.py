@@ -21,7 +21,7 @@ from typing import Any
 import polars as pl
 
 from curate.errors import CurateError
-from curate.mixes.program import (
+from curate.mixes.solving.program import (
     REPLAY,
     TOLERANCE,
     Feasible,
@@ -33,8 +33,8 @@ from curate.mixes.program import (
     shares_of,
     untargeted,
 )
-from curate.mixes.replay import spread
-from curate.mixes.shortfall import Shortfall, explain
+from curate.mixes.solving.replay import spread
+from curate.mixes.solving.shortfall import Shortfall, explain
 from curate.specs.mix import Mix
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.errors import CurateError
-from curate.mixes.solve import Solution, solve
+from curate.mixes.solving.solve import Solution, solve
 from curate.specs.mix import Mix
 from curate.vectors import pack, unit
 

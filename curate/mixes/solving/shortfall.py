@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from curate.mixes.program import REPLAY, TOLERANCE, Cell, Feasible, Problem, maximise, pose, untargeted
+from curate.mixes.solving.program import REPLAY, TOLERANCE, Cell, Feasible, Problem, maximise, pose, untargeted
 from curate.specs.mix import Limits, Mix
 
 Limit = Literal["licences", "per_video", "per_duplicate_group"]

@@ -5,8 +5,8 @@ import pytest
 
 from curate import views
 from curate.errors import InputError
+from curate.slices import Slice, clip_slices, label_slices, slices, slices_of
 from curate.specs import Capability
-from curate.targets.gaps.slices import Slice, clip_slices, label_slices, slices, slices_of
 from curate.workspace import Workspace
 from tests.dedupe.rows import Clip
 from tests.targets.conftest import write_capability, write_labels
