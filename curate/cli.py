@@ -12,10 +12,11 @@ import typer
 
 from curate.cli_capability import capability
 from curate.cli_collect import collect
-from curate.cli_decide import approve, decisions, proceed, reject, show_decisions
+from curate.cli_decide import approve, decisions, proceed, reject
 from curate.cli_gaps import gaps
 from curate.cli_label import label
-from curate.cli_options import SOME_FAILED, Json, Revision, Who, Why, given_workspace, said, show_rows, user
+from curate.cli_mix import mix
+from curate.cli_options import SOME_FAILED, Json, Revision, given_workspace, said
 from curate.cli_search import search
 from curate.errors import CurateError, InputError
 
@@ -29,7 +30,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-mix = typer.Typer(help="Build, list and check versioned training mixes.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(capability, name="capability")
 app.add_typer(label, name="label")
 app.add_typer(mix, name="mix")
@@ -166,63 +166,6 @@ def dedupe(
 
 
 app.command()(gaps)
-
-
-@mix.command("build")
-def mix_build(
-    name: Annotated[str, typer.Argument(help="A mix of configs/mixes/.")],
-    who: Who = "",
-    why: Why = "curate mix build",
-    propose: Annotated[
-        bool, typer.Option("--propose", help="Publish nothing: propose the release, for somebody to approve.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Solve, split, pack and publish a new version of a mix, if anything changed."""
-    from curate.console import bars, show
-    from curate.mixes.build import build, propose_release
-    from curate.mixes.card import contested_words
-
-    if propose:
-        proposed = propose_release(given_workspace(), name, who=who or user(), why=why)
-        show_decisions([proposed] if proposed else [], as_json)
-        return
-    with bars() as progress:
-        published = build(given_workspace(), name, who=who or user(), why=why, progress=progress)
-    if as_json:
-        show(published, as_json=True)
-        return
-    print(f"{name} {published.revision}{'' if published.new else ' (nothing changed since)'}: {published.directory}")
-    show(published.rows)
-    for shortfall in published.lock["shortfalls"]:
-        print(shortfall["words"])
-    for words in contested_words(published.lock):
-        print(words)
-
-
-@mix.command("list")
-def mix_list(
-    name: Annotated[str | None, typer.Argument(help="A mix; all where not given.")] = None, as_json: Json = False
-) -> None:
-    """The published versions."""
-    from curate.mixes.load import versions
-
-    workspace = given_workspace()
-    names = [name] if name else list(workspace.mixes())
-    show_rows([version for each in names for version in versions(workspace, each)], as_json)
-
-
-@mix.command("verify")
-def mix_verify(name: Annotated[str | None, typer.Argument(help="A mix; all where not given.")] = None) -> None:
-    """Prove over all versions that no video and no duplicate group is on two sides of a split."""
-    from curate.mixes.verify import verify
-
-    leaks = verify(given_workspace(), name)
-    for leak in leaks:
-        print(leak)
-    print(f"{len(leaks)} leaks")
-    if leaks:
-        raise typer.Exit(1)
 
 
 @app.command()
