@@ -21,6 +21,7 @@ class Plan:
         newest: the newest published revision; None before the first.
         clips_added: clips that the newest version does not hold.
         clips_removed: clips that only the newest version holds.
+        clips_relabelled: clips of both whose labels differ.
         is_new: whether a build would publish a version: what a consumer sees differs from the newest.
         lock: as it would be published, but for where its files lie.
     """
@@ -31,6 +32,7 @@ class Plan:
     newest: str | None
     clips_added: int
     clips_removed: int
+    clips_relabelled: int
     is_new: bool
     lock: dict[str, Any]
 
@@ -44,7 +46,12 @@ class Plan:
             return f"the first version: {self.clips_added} clips"
         if not self.is_new:
             return f"nothing changed since {self.newest}"
-        return f"against {self.newest}: {self.clips_added} clips come in, {self.clips_removed} go out"
+        if not self.clips_added + self.clips_removed + self.clips_relabelled:
+            return f"the clips and labels of {self.newest}; what configs ask for, or how clips count for it, differs"
+        return (
+            f"against {self.newest}: {self.clips_added} clips come in, {self.clips_removed} go out, "
+            f"{self.clips_relabelled} have other labels"
+        )
 
     @property
     def next(self) -> str:
@@ -61,18 +68,19 @@ def plan(workspace: Workspace, name: str) -> Plan:
         CurateError: a share is short and the mix says `fail`.
     """
     draft = make_draft(workspace, name, history(workspace))
-    before: set[str] = set()
+    before: dict[str, str] = {}
     if draft.newest is not None:
         old = read_lock(name, draft.newest.revision, workspace=workspace.root)
-        before = {clip["clip_id"] for clip in old["clips"]}
-    clips = set(draft.chosen["clip_id"])
+        before = {clip["clip_id"]: clip["labels"] for clip in old["clips"]}
+    clips = {clip["clip_id"]: clip["labels"] for clip in draft.lock["clips"]}
     return Plan(
         name,
         budget_of(draft.mix),
         "h" if draft.mix.budget.clips is None else "clips",
         draft.newest.revision if draft.newest else None,
-        len(clips - before),
-        len(before - clips),
+        len(clips.keys() - before.keys()),
+        len(before.keys() - clips.keys()),
+        sum(before[clip_id] != labels for clip_id, labels in clips.items() if clip_id in before),
         draft.is_new,
         draft.lock,
     )
