@@ -8,30 +8,19 @@ that the pictures need no edit list and start at zero), AAC where there is sound
 and no versions in it: the same span of the same file is the same bytes on every run.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import av
-import av.filter
 import numpy as np
-from av.audio.stream import AudioStream
-from av.container import Flags, OutputContainer
 from av.video.frame import VideoFrame
-from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 
 from curate.errors import InputError
-from curate.media.container import open_video
+from curate.media.encode import Upright, add_aac, add_h264, even_size, new_mp4, sound_of, write_sound
 from curate.media.frames import shown_frames
-from curate.media.picture import Scaler, is_plain, rotation_of
 from curate.media.probe import VideoInfo, probe_times
-from curate.media.sound import read_sound
-
-DETERMINISTIC_X264 = {"threads": "1", "x264-params": "mbtree=0"}
-"""Same pictures, same bytes. Macroblock trees depend on where x264's buffers lie: 2 of 6 encodes differed."""
 
 _RATES = (
     *(Fraction(whole) for whole in (10, 12, 15, 20, 24, 25, 30, 48, 50, 60)),
@@ -40,11 +29,8 @@ _RATES = (
 _FASTER = (Fraction(60), Fraction(120))
 """Tried in turn where the usual rate would skip pictures of the source. Chromium plays 120 in step on two busy cores
 (8 of 720 frames dropped), and every frame that Label Studio goes to is that one."""
-_AUDIO_RATES_HZ = (22_050, 24_000, 32_000, 44_100, 48_000)
-_AAC_FRAME = 1024
 _TICK_S = 0.001
 """Containers that count milliseconds put frames this much beside their rate; a picture due so soon is shown now."""
-_TRANSPOSE = {90: ("transpose", "clock"), 180: ("rotate", "PI"), 270: ("transpose", "cclock")}
 
 
 @dataclass(frozen=True)
@@ -103,24 +89,16 @@ def cut(
         grid = _Grid(start_s, rate, max(round((stop_s - start_s) * rate), 1))
     until_s = max(stop_s - _TICK_S, start_s + _TICK_S) if every_picture else float("inf")
     edges_s: list[float] = []
-    written = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with av.open(str(written), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            container.flags |= Flags.bitexact.value
-            video = _add_video(container, info, grid.rate, _height(info, min_height, max_height))
-            sound = _sound(path, info, start_s, grid.length_s) if info.has_audio else None
-            audio = _add_audio(container, sound) if sound is not None else None
-            for edge_s, picture in _on_grid(path, grid, until_s, video):
-                edges_s.append(edge_s)
-                container.mux(video.encode(picture))
-            container.mux(video.encode(None))
-            if sound is not None and audio is not None:
-                for block in sound.blocks():
-                    container.mux(audio.encode(block))
-                container.mux(audio.encode(None))
-        written.replace(target)
-    finally:
-        written.unlink(missing_ok=True)
+    sound = sound_of(path, info, start_s, grid.length_s)
+    with new_mp4(target) as container:
+        video = add_h264(container, even_size(info, _height(info, min_height, max_height)), grid.rate)
+        audio = add_aac(container, sound) if sound is not None else None
+        for edge_s, picture in _on_grid(path, grid, until_s, video):
+            edges_s.append(edge_s)
+            container.mux(video.encode(picture))
+        container.mux(video.encode(None))
+        if sound is not None and audio is not None:
+            write_sound(container, audio, sound)
     return Cut(grid.rate, grid.frames, float(grid.length_s), (*edges_s, stop_s))
 
 
@@ -174,7 +152,7 @@ def _on_grid(path: Path | str, grid: _Grid, until_s: float, video: VideoStream) 
 
     Pictures of `until_s` and later are not shown.
     """
-    scaler = _Upright(video.width, video.height)
+    scaler = Upright(video.width, video.height)
     index, on_screen, began_s = 0, None, grid.start_s
 
     def repeat_until(time_s: float) -> Iterator[tuple[float, VideoFrame]]:
@@ -192,106 +170,5 @@ def _on_grid(path: Path | str, grid: _Grid, until_s: float, video: VideoStream) 
     yield from repeat_until(float("inf"))
 
 
-class _Upright:
-    """Scales and turns pictures in one filter graph, built anew when the source changes its format midway."""
-
-    def __init__(self, width: int, height: int) -> None:
-        self._size = (width, height)
-        self._unusual = Scaler(width, height, "rgb24", "bicubic")
-        self._shape: tuple[int, int, str, int] | None = None
-        self._graph = av.filter.Graph()
-
-    def picture(self, stored: VideoFrame, stretch: float) -> VideoFrame:
-        if not is_plain(stored, stretch):
-            image = self._unusual.picture(stored, stretch)
-            space = Colorspace.ITU709 if self._size[1] > 576 else Colorspace.ITU601
-            return VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p", dst_colorspace=space)
-        rotation_deg = rotation_of(stored)
-        shape = (stored.width, stored.height, stored.format.name, rotation_deg)
-        if shape != self._shape:
-            self._graph, self._shape = self._build(stored, rotation_deg), shape
-        self._graph.vpush(stored)
-        return self._graph.vpull()
-
-    def _build(self, stored: VideoFrame, rotation_deg: int) -> av.filter.Graph:
-        width, height = self._size if rotation_deg % 180 == 0 else self._size[::-1]
-        graph = av.filter.Graph()
-        graph.threads = 1
-        nodes = [
-            graph.add_buffer(
-                width=stored.width, height=stored.height, format=stored.format, time_base=stored.time_base
-            ),
-            graph.add("scale", f"{width}:{height}:flags=bicubic:out_range=tv"),
-            graph.add("format", "yuv420p"),
-            *([graph.add(*_TRANSPOSE[rotation_deg])] if rotation_deg else []),
-            graph.add("setsar", "1"),
-            graph.add("buffersink"),
-        ]
-        graph.link_nodes(*nodes).configure()
-        return graph
-
-
 def _height(info: VideoInfo, least: int | None, most: int | None) -> int:
     return min(max(info.height, least or 0), most or info.height)
-
-
-def _add_video(container: OutputContainer, info: VideoInfo, rate: Fraction, height: int) -> VideoStream:
-    scale = height / info.height
-    stream = container.add_stream("libx264", rate=rate)
-    stream.width, stream.height = (max(round(side * scale / 2) * 2, 2) for side in (info.width, info.height))
-    stream.pix_fmt = "yuv420p"
-    stream.codec_context.time_base = 1 / rate
-    stream.codec_context.thread_count = 1
-    stream.options = {
-        **DETERMINISTIC_X264,
-        "preset": "veryfast",
-        "crf": "22",
-        "bf": "0",
-        "g": str(max(round(rate), 1)),
-    }
-    return stream
-
-
-@dataclass(frozen=True)
-class _Sound:
-    """The sound of a span, to be read in blocks of one AAC frame."""
-
-    path: Path | str
-    offset_s: float  # of the span's start, in the file's own time
-    samples: int
-    rate_hz: int
-    layout: str
-
-    def blocks(self) -> Iterator[av.AudioFrame]:
-        """Blocks in the file's own timing: gaps are silence, what lies outside the span is left out."""
-        rest: np.ndarray = np.zeros((1 if self.layout == "mono" else 2, 0), np.float32)
-        written = 0
-        for piece in read_sound(self.path, self.offset_s, self.samples, self.rate_hz, self.layout):
-            rest = np.concatenate([rest, piece], axis=1)
-            while rest.shape[1] >= _AAC_FRAME:
-                yield self._block(rest[:, :_AAC_FRAME], written)
-                rest, written = rest[:, _AAC_FRAME:], written + _AAC_FRAME
-        if rest.shape[1]:
-            yield self._block(rest, written)
-
-    def _block(self, samples: np.ndarray, position: int) -> av.AudioFrame:
-        block = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=self.layout)
-        block.sample_rate, block.pts, block.time_base = self.rate_hz, position, Fraction(1, self.rate_hz)
-        return block
-
-
-def _sound(path: Path | str, info: VideoInfo, start_s: float, length_s: Fraction) -> _Sound | None:
-    with open_video(path) as (container, _):
-        codec = container.streams.audio[0].codec_context
-        if not codec.sample_rate:
-            return None
-        rate_hz = min(_AUDIO_RATES_HZ, key=lambda rate: (rate < codec.sample_rate, abs(rate - codec.sample_rate)))
-        layout = "mono" if codec.channels == 1 else "stereo"
-    return _Sound(path, info.start_offset_s + start_s, round(length_s * rate_hz), rate_hz, layout)
-
-
-def _add_audio(container: OutputContainer, sound: _Sound) -> AudioStream:
-    stream: AudioStream = container.add_stream("aac", rate=sound.rate_hz, layout=sound.layout)
-    stream.codec_context.bit_rate = 96_000
-    stream.codec_context.thread_count = 1
-    return stream

@@ -22,7 +22,7 @@ from av.container import Flags as ContainerFlags
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
-from curate.media.cut import DETERMINISTIC_X264
+from curate.media.encode import DETERMINISTIC_X264
 from curate.sample.backgrounds import Image
 
 SAMPLE_RATE_HZ = 16_000
