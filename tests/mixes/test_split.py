@@ -1,5 +1,7 @@
 """Splits are by leakage group, stable for ever, and give evaluation the benefit of every doubt."""
 
+from dataclasses import dataclass, field
+
 import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -67,6 +69,92 @@ def test_as_data_grows_no_video_changes_sides_and_no_group_is_on_two(
         assert all(len(sides) == 1 for sides in ever.values())
         labelled = {row[0] for row in every_label}
         assert labelled <= set(settled["video_id"]), "what carries a label is settled"
+
+
+@dataclass
+class Team:
+    """What a workspace remembers over the years, and, for the test alone, all that ever happened."""
+
+    known: set[str] = field(default_factory=set)
+    edges: list[tuple[str, str]] = field(default_factory=list)
+    labels: list[tuple[str, str, str]] = field(default_factory=list)
+    table: pl.DataFrame = field(default_factory=NOTHING.clone)  # `splits`
+    published: dict[str, list[dict[str, str]]] = field(default_factory=dict)  # by mix, the sides of each version
+    ever: list[dict[str, str]] = field(default_factory=list)
+
+    def settled(self) -> pl.DataFrame:
+        rows = [row for versions in self.published.values() for sides in versions for row in sides.items()]
+        return pl.concat([self.table, pl.DataFrame(rows, schema=NOTHING.schema, orient="row")])
+
+    def release(self, mix: str, used: set[str], seed: int, shares: Splits, shuffle: int) -> None:
+        groups = grouped(sorted(self.known), self.edges)
+        frames = group_rows(groups), self.settled(), label_rows(self.labels)
+        plan = plan_splits(*frames, shares, seed=seed)
+        mixed = (frame.sample(fraction=1, shuffle=True, seed=shuffle) for frame in frames)
+        again = plan_splits(*mixed, shares, seed=seed)
+        assert again.videos.equals(plan.videos) and again.conflicts == plan.conflicts, (
+            "the order of rows decides nothing"
+        )
+        withheld = set(plan.videos.filter(pl.col("split") == "withheld")["video_id"])
+        assert withheld == {video for conflict in plan.conflicts for video in conflict.withheld}, "who pays is told"
+        assert all(conflict.split != "train" for conflict in plan.conflicts), "a conflict goes to evaluation"
+        sides = {video: split for video, split in usable(plan).items() if video in used}
+        fresh = rows_to_settle(plan, sides).select("video_id", "split")
+        self.table = pl.concat([self.table, fresh])
+        self.published.setdefault(mix, []).append(sides)
+        self.ever.append(sides)
+        measured = {video for past in self.ever for video, split in past.items() if split != "train"}
+        twins = {group_id for video, group_id in groups.items() if video in measured}
+        trained = {video for video, split in sides.items() if split == "train"}
+        assert not {groups[video] for video in trained} & twins, "what measured once never trains"
+
+
+events = st.lists(
+    st.one_of(
+        st.tuples(st.just("collect"), st.sets(videos, min_size=1, max_size=8), labels),
+        st.tuples(st.just("join"), links),
+        st.tuples(
+            st.just("release"), st.sampled_from(["base", "small", "big"]), st.sets(videos), st.integers(0, 3),
+            st.sampled_from([SHARES, Splits(train=0.8, validation=0.1, test=0.1), Splits(train=0.5, validation=0.5,
+                                                                                     test=0.0)]), st.integers(0, 9),
+        ),
+        st.tuples(st.just("delete"), st.sampled_from(["base", "small", "big"])),
+    ),
+    min_size=4, max_size=14,
+)  # fmt: skip
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.sets(videos, min_size=4), labels, events)
+def test_over_any_history_of_several_mixes_what_measured_once_never_trains(
+    first: set[str], first_labels: list, history: list[tuple]
+) -> None:
+    """Groups join, seeds and shares change, footage and labels come, a mix with all its versions is deleted."""
+    team = Team(known=set(first), labels=[row for row in first_labels if row[0] in first])
+    for kind, *facts in history:
+        if kind == "collect":
+            team.known |= facts[0]
+            team.labels += [row for row in facts[1] if row[0] in team.known]
+        elif kind == "join":
+            team.edges += facts[0]
+        elif kind == "delete":
+            team.published.pop(facts[0], None)
+        else:
+            team.release(*facts)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sets(videos, min_size=4), labels, events)
+def test_where_the_catalog_is_lost_what_was_published_still_holds(
+    first: set[str], first_labels: list, history: list[tuple]
+) -> None:
+    team = Team(known=set(first), labels=[row for row in first_labels if row[0] in first])
+    for kind, *facts in history:
+        if kind == "collect":
+            team.table = NOTHING
+            team.known |= facts[0]
+        elif kind == "release":
+            team.release(*facts)
 
 
 @settings(max_examples=50, deadline=None)
