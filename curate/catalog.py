@@ -363,6 +363,24 @@ TABLES: dict[str, Table] = {
             "split": pl.String,  # train, validation, test
         },
     ),
+    # What may not be used any more: curate/mixes/withdraw.py. A row for each thing that was asked to be withdrawn, and
+    # for each video that was known to belong to it; undone where `in_force` is false.
+    "withdrawals": Table(
+        key=("kind", "item", "asked"),
+        columns={
+            "kind": pl.String,  # source, licence, video, clip
+            "item": pl.String,
+            "asked": pl.String,  # whose withdrawal brought this one: "source phone"
+            "video_id": pl.String,  # of a video or clip
+            "start_s": pl.Float64,  # of a clip: what overlaps it is withdrawn, however the video is cut up
+            "end_s": pl.Float64,
+            "in_force": pl.Boolean,
+            "erased": pl.Boolean,
+            "decision_id": pl.String,
+            "who": pl.String,
+            "why": pl.String,
+        },
+    ),
     "evaluations": Table(
         key=("model", "mix", "revision", "split", "capability", "metric"),
         columns={
@@ -398,8 +416,8 @@ TABLES: dict[str, Table] = {
         key=("decision_id",),
         columns={
             "decision_id": pl.String,
-            "kind": pl.String,  # collection, label-order, release
-            "subject": pl.String,  # a capability, or a mix
+            "kind": pl.String,  # collection, label-order, release, withdrawal
+            "subject": pl.String,  # a capability, a mix, or what is withdrawn
             "status": pl.String,  # proposed, approved, rejected, done
             "who": pl.String,
             "why": pl.String,

@@ -15,7 +15,8 @@ MEASURED: dict[str, dict[str, str]] = {
 def clips(catalog: Catalog) -> pl.LazyFrame:
     """Clips of the latest analysis of each video, with the video's metadata.
 
-    A clip made under parameters that have changed since stays in the table, but is not shown here.
+    A clip made under parameters that have changed since stays in the table, but is not shown here, and neither is one
+    that was withdrawn.
 
     Columns: those of `clips`, `duration_s`, of its video `source`, `path`, `licence`, `width`, `height`, `fps`,
     `has_audio`, `bitrate_bps`, `video_duration_s`, and the costly signals of `MEASURED`, null where not measured.
@@ -30,14 +31,49 @@ def clips(catalog: Catalog) -> pl.LazyFrame:
         "video_id", "source", "path", "licence", "width", "height", "fps", "has_audio", "bitrate_bps",
         video_duration_s="duration_s",
     )  # fmt: skip
-    return (
+    found = (
         catalog.scan("clips")
         .join(current, on=["video_id", "work_key"], how="semi")
         .with_columns(duration_s=pl.col("end_s") - pl.col("start_s"))
         .join(videos, on="video_id")
+    )
+    return (
+        found.join(withdrawn_among(catalog, found), on="clip_id", how="anti")
         .join(measured(catalog), on="clip_id", how="left")
         .sort("video_id", "start_s")
     )
+
+
+def withdrawals(catalog: Catalog) -> pl.LazyFrame:
+    """The rows of `withdrawals` that are in force."""
+    return catalog.scan("withdrawals").filter("in_force")
+
+
+def withdrawn_among(catalog: Catalog, clips: pl.LazyFrame) -> pl.LazyFrame:
+    """clip_id of those of some clips that are withdrawn, each once.
+
+    Args:
+        clips: clip_id, video_id, source, licence, start_s, end_s.
+    """
+    held = withdrawals(catalog).select("kind", "item", "video_id", "start_s", "end_s").collect()
+    if held.is_empty():
+        return clips.select("clip_id").clear()
+    column = {"source": "source", "licence": "licence", "video": "video_id"}
+    named = [
+        pl.col(name).is_in(held.filter(pl.col("kind") == kind)["item"].implode()).fill_null(value=False)
+        for kind, name in column.items()
+    ]
+    spans = held.lazy().filter(pl.col("kind") == "clip").select("video_id", from_s="start_s", until_s="end_s")
+    within = clips.join(spans, on="video_id").filter(
+        pl.col("start_s") < pl.col("until_s"), pl.col("end_s") > pl.col("from_s")
+    )
+    return pl.concat([clips.filter(pl.any_horizontal(named)).select("clip_id"), within.select("clip_id")]).unique()
+
+
+def withdrawn(catalog: Catalog) -> pl.LazyFrame:
+    """clip_id of every clip that was ever made and is withdrawn."""
+    videos = catalog.scan("videos").select("video_id", "source", "licence")
+    return withdrawn_among(catalog, catalog.scan("clips").join(videos, on="video_id", how="left"))
 
 
 def measured(catalog: Catalog) -> pl.LazyFrame:

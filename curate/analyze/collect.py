@@ -8,7 +8,7 @@ small batches, outcomes last: a video without an outcome is looked at again, and
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -238,17 +238,20 @@ def _plan(
     """
     before = catalog.scan("outcomes").filter(pl.col("stage") == "collect").collect()
     earlier = {row["item"]: row for row in before.iter_rows(named=True)}
+    withdrawn = _withdrawn(catalog)
     videos = {row["video_id"]: row for row in catalog.read("videos").iter_rows(named=True)}
-    originals = _originals(files, earlier, sources)
+    originals = _originals([file for file in files if not withdrawn(file)], earlier, sources)
     parameters = _parameters(analysis)
     settled: list[Row] = []
     moved: list[Row] = []
     pending: list[SourceFile] = []
     for file in files:
         key = work_key(file.video_id or [file.size_bytes, file.modified_ns], *parameters)
-        known, original = earlier.get(file.item), originals[file.video_id]
+        known, original = earlier.get(file.item), originals.get(file.video_id)
         video = videos.get(file.video_id)
-        if file.problem:
+        if why := withdrawn(file):
+            row = outcome_row(file, key, "filtered", why)
+        elif file.problem:
             row = outcome_row(file, key, "failed", file.problem)
         elif original != file.item:
             row = outcome_row(file, key, "filtered", f"same bytes as {original}")
@@ -269,6 +272,18 @@ def _plan(
         if item.partition("/")[0] in sources and item not in here and not is_gone:
             settled.append(_own(row) | {"outcome": "filtered", "reason": _GONE, "seconds": None})
     return _Plan(settled, moved, pending)
+
+
+def _withdrawn(catalog: Catalog) -> Callable[[SourceFile], str]:
+    """Says why a file may not be collected: its content, source or licence is withdrawn; "" where none is."""
+    rows = views.withdrawals(catalog).filter(pl.col("kind") != "clip").select("kind", "item", "asked", "why").collect()
+    held = {(kind, item): f"withdrawn with {asked}: {why}" for kind, item, asked, why in rows.iter_rows()}
+
+    def why(file: SourceFile) -> str:
+        asked = (("video", file.video_id), ("source", file.source), ("licence", file.licence))
+        return next((held[named] for named in asked if named in held), "")
+
+    return why
 
 
 def _is_settled(known: Row) -> bool:

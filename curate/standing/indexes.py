@@ -25,7 +25,7 @@ from curate.vectors import matrix
 from curate.workspace import Workspace
 
 _ROWS_AT_ONCE = 2048
-_TABLES = ("clips", "outcomes", "videos")
+_TABLES = ("clips", "outcomes", "videos", "withdrawals")
 """Besides its own: what decides which clips an index holds."""
 
 Hold = Callable[[pl.DataFrame], tuple[np.ndarray, np.ndarray, list[bytes] | None]]
