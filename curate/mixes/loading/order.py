@@ -5,7 +5,7 @@ ranks take consecutive parts of that piece. So what was consumed is always a pre
 all about where training stands: it resumes exactly in mid-epoch, also with another number of ranks or batch size.
 
 Rows are drawn from all packs, not in blocks within one: a clip is one read of some hundred kilobytes at a known place,
-which takes a disk or an object store as long wherever it lies, and blocks would put clips of one pack beside each other.
+which takes a disk or an object store as long wherever it lies, and blocks would put clips of one pack side by side.
 """
 
 from collections.abc import Iterator
