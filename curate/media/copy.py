@@ -1,7 +1,8 @@
 """Copies a span of H.264 into an mp4 without decoding and encoding it again, where that is exact.
 
-A copy costs a tenth of an encode and loses nothing, but a stream can be entered at certain pictures only. It is made
-where all of this holds, and else nobody is the worse: the caller encodes the span.
+A copy loses nothing, where an encode at crf 22 stands 43 dB from the source, and took 37% of its time and 55% of its
+bytes; but a stream can be entered at certain pictures only: 13 of 34 clips of eleven real files, which were split at
+shots. It is made where all of this holds, and else nobody is the worse: the caller encodes the span.
 
 - The span begins at an IDR picture, from which a decoder needs nothing that came before. (An I picture of an open GOP
   will not do: pictures after it may refer to pictures before it.)

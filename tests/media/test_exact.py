@@ -88,7 +88,7 @@ def assert_exact(source: Path, start_s: float, end_s: float, target: Path, *, to
     first = max(bisect(times_s.tolist(), start_s + 0.001) - 1, 0)
     stop = int(np.searchsorted(times_s, min(end_s, times_s[-1] + 9) - 0.001))
     wanted_s = np.maximum(times_s[first : max(stop, first + 1)] - start_s, 0.0)
-    if wanted_s[0] <= 0.001:
+    if wanted_s[0] < 0.001 + 1e-9:  # so soon is at once
         wanted_s[0] = 0.0
     found_s, found, keys = pictures(target)
     assert len(found_s) == len(wanted_s)
