@@ -3,24 +3,23 @@
 The lock is made before any file is: where it says what the newest version's lock says, there is nothing to publish.
 """
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from curate.decisions import APPROVED, PROPOSED, RELEASE, Decision, decisions, finish, propose
 from curate.errors import CurateError
 from curate.mixes.card import write_card
 from curate.mixes.draft import Draft, make_draft, refuse_leaks
+from curate.mixes.files import MixFiles, open_files
 from curate.mixes.load import LOCK, read_lock
-from curate.mixes.pack import cut_media, write_shard
+from curate.mixes.lock import lock_text
+from curate.mixes.packs import Pack, packs_of
 from curate.mixes.publish import publish
 from curate.mixes.split import SPLITS, rows_to_settle
-from curate.mixes.supply import Supply, labels_by_clip
+from curate.mixes.stage import stage
 from curate.mixes.verify import history
 from curate.mixes.versions import Version
 from curate.progress import Progress, silent
@@ -82,19 +81,19 @@ def build(
         approved = decision or _release(workspace, draft, who, why, status=APPROVED, run_id=run_id)
         settle = rows_to_settle(draft.plan, draft.chosen["video_id"].unique())
         workspace.catalog.write("splits", settle, run_id=run_id, work_key=draft.lock["content"])
-        media = cut_media(workspace, draft.chosen, progress=progress)
         progress("mix", 2, 4)
-        packed = _scratch(workspace)
+        directory = _scratch(workspace)
         try:
-            _pack(packed, draft.chosen, draft.supply, media, draft.lock)
+            lock = _fill(workspace, directory, draft, progress)
             progress("mix", 3, 4)
-            rows = _rows(draft.lock)
-            version = publish(workspace, name, packed, content=draft.lock["content"], rows=rows, who=who, why=why)
+            version = publish(
+                workspace, name, directory, content=lock["content"], rows=_rows(lock), who=who, why=why
+            )  # fmt: skip
         finally:
-            shutil.rmtree(packed, ignore_errors=True)
+            shutil.rmtree(directory, ignore_errors=True)
         finish(workspace.catalog, approved, _result(version), run_id=run_id)
         progress("mix", 4, 4)
-        return _published(workspace, version, draft.lock, new=True)
+        return _published(workspace, version, lock, new=True)
 
 
 def propose_release(workspace: Workspace, name: str, *, who: str, why: str) -> Decision | None:
@@ -124,19 +123,21 @@ def _scratch(workspace: Workspace) -> Path:
     return directory
 
 
-def _pack(
-    directory: Path, chosen: pl.DataFrame, supply: Supply, media: Mapping[str, Path], lock: Mapping[str, Any]
-) -> None:
-    labels = labels_by_clip(supply, chosen)
-    rows = chosen.with_columns(embedding_model=pl.lit(supply.embedding_model)).with_columns(
-        labels=pl.Series([labels.get(clip_id, []) for clip_id in chosen["clip_id"]], dtype=pl.Object)
-    )
-    for split in SPLITS:
-        part = rows.filter(pl.col("split") == split)
-        if part.height:
-            write_shard(directory / f"{split}-00000.parquet", part, media)
+def _fill(workspace: Workspace, directory: Path, draft: Draft, progress: Progress) -> dict[str, Any]:
+    """Writes the files of a version; returns its lock, which lists its packs."""
+    before = _before(workspace, draft.newest) if draft.newest else None
+    packs = stage(
+        workspace, directory, draft.mix.name, draft.chosen, draft.supply, before=before, progress=progress
+    )  # fmt: skip
+    lock = {**draft.lock, "packs": [pack.record() for pack in packs]}
     write_card(directory / "README.md", lock)
-    (directory / LOCK).write_text(json.dumps(lock, indent=1) + "\n")
+    (directory / LOCK).write_text(lock_text(lock))
+    return lock
+
+
+def _before(workspace: Workspace, newest: Version) -> tuple[MixFiles, list[Pack]]:
+    lock = read_lock(newest.name, newest.revision, workspace=workspace.root)
+    return open_files(workspace, newest.name, newest.commit), packs_of(lock)
 
 
 def _release(

@@ -25,6 +25,9 @@ def _front_matter(lock: Mapping[str, Any]) -> str:
     splits = {split: facts for split, facts in lock["splits"].items() if facts["rows"]}
     rows = sum(facts["rows"] for facts in splits.values())
     licences = sorted({_SPDX_ON_CARDS.get(name, "other") for facts in splits.values() for name in facts["licences"]})
+    framed = sorted(
+        {pack["path"].split("/")[1].rsplit("-", 1)[0] for pack in lock["packs"] if pack["path"].startswith("frames/")}
+    )
     content = {
         "pretty_name": lock["mix"]["name"],
         "license": licences,
@@ -35,7 +38,12 @@ def _front_matter(lock: Mapping[str, Any]) -> str:
             {
                 "config_name": "default",
                 "data_files": [{"split": split, "path": f"{split}-*.parquet"} for split in splits],
-            }
+                "default": True,
+            },
+            {
+                "config_name": "frames",
+                "data_files": [{"split": split, "path": f"frames/{split}-*.parquet"} for split in framed],
+            },
         ],
     }
     return yaml.safe_dump(content, sort_keys=False)

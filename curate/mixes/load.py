@@ -1,39 +1,87 @@
-"""Reading published mixes: any version, whole and exact, from the DVC cache here or from the remote.
+"""Reading published mixes: any version, exact, and of it no more than is asked for.
 
-A version is restored beside the work tree, under .curate/cache/mixes/ and keyed by its content, so that loading an old
-version touches neither data/ nor a newer one, and versions that hold the same files share them.
+A version's files come from DVC's cache here or from the remote and are kept under .curate/cache/mixes/ by their
+content, each put in place in one step: versions share them, an interrupted pull goes on where it was, and loading an
+old version touches neither data/ nor a newer one. What `load_mix` returns is mapped from an Arrow file of rows, with
+the vectors if they are wanted; media is read in place, from the packs.
 """
 
+import bisect
 import json
-import shutil
 import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import datasets
-from dvc.api import DVCFileSystem
-from dvc.exceptions import DvcException
-from dvc.repo import Repo
-from dvc_data.index import DataIndexDirError
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from curate.errors import CurateError, InputError
+from curate.errors import InputError
 from curate.identity import work_key
+from curate.mixes.files import MixFiles, open_files
+from curate.mixes.packs import FRAMES, MEDIA
+from curate.mixes.rows import FEATURES, FRAME_FEATURES
 from curate.mixes.versions import Version, find_workspace, resolve, versions
+from curate.progress import Progress, silent
 from curate.workspace import Workspace
 
-__all__ = ["Version", "load_mix", "read_lock", "restore", "versions"]
+__all__ = [
+    "MixFiles", "Pulled", "Version", "clip_bytes", "fetch", "load_mix", "open_files", "pull", "read_lock", "versions",
+]  # fmt: skip
 
 LOCK = "lock.json"
+ROWS = "rows"
+"""A kind of file, beside `MEDIA` and `FRAMES`: the row files, the lock, the card and its plots."""
+
+_BATCH_ROWS = 512
+_FETCHING = 4
+_WITH_VECTORS = datasets.Features(
+    {**FEATURES, **{name: FRAME_FEATURES[name] for name in ("frame_times_s", "frame_vectors")}}
+)
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What a pull left on this machine.
+
+    Attributes:
+        name: of the mix.
+        revision: as asked for, or the commit.
+        files: of the version that are here now, as many as were asked for.
+        fetched_bytes: that came from the remote.
+        present_bytes: that were here already.
+        directory: the version as `datasets` reads it, of what was asked for; its files share the cache's bytes.
+    """
+
+    name: str
+    revision: str
+    files: int
+    fetched_bytes: int
+    present_bytes: int
+    directory: Path
 
 
 def load_mix(
-    name: str, rev: str | None = None, split: str | None = None, *, workspace: Path | str = "."
+    name: str,
+    rev: str | None = None,
+    split: str | None = None,
+    *,
+    media: bool = True,
+    vectors: bool = True,
+    workspace: Path | str = ".",
 ) -> datasets.Dataset | datasets.DatasetDict:
-    """A published mix, as plain `datasets` objects with typed features.
+    """A published mix, as plain `datasets` objects with typed features (`curate.mixes.rows.FEATURES`).
 
     Args:
         rev: v1, v2 ... or any git revision; the newest version where not given.
         split: train, validation or test; a DatasetDict of all where not given.
+        media: fetch the clips, and let `video.path` say where they are; else it is null. See `clip_bytes`.
+        vectors: add frame_times_s (list of float64, seconds from the clip's start) and frame_vectors (list of lists of
+            float16); empty where a clip has none.
         workspace: a directory of the workspace, or of a clone that has data.dvc.
 
     Raises:
@@ -41,20 +89,31 @@ def load_mix(
         CurateError: the data is neither in the cache nor on a remote.
     """
     place = find_workspace(workspace)
-    directory = restore(place, name, rev)
-    shards: dict[str, list[str]] = {}
-    for path in sorted(directory.glob("*.parquet")):
-        shards.setdefault(path.name.rsplit("-", 1)[0], []).append(str(path))
-    if split is not None and split not in shards:
-        raise InputError(f"mix {name} has no split {split!r}", where=directory, fix=f"It has: {', '.join(shards)}")
-    drew_bars = datasets.is_progress_bar_enabled()
-    datasets.disable_progress_bars()
-    try:
-        cache = str(place.cache("datasets"))
-        return datasets.load_dataset("parquet", data_files=shards, split=split, cache_dir=cache)
-    finally:
-        if drew_bars:
-            datasets.enable_progress_bars()
+    files = open_files(place, name, resolve(place, name, rev))
+    known = _row_files(files)
+    if split is not None and split not in known:
+        raise InputError(f"mix {name} has no split {split!r}", where=files.where, fix=f"It has: {', '.join(known)}")
+    wanted = [split] if split else list(known)
+    kinds = {ROWS, *([MEDIA] if media else []), *([FRAMES] if vectors else [])}
+    here = _fetch(files, _paths(files, kinds, wanted), silent)
+    loaded = {each: _open_split(place, files, each, here, media=media, vectors=vectors) for each in wanted}
+    return loaded[split] if split else datasets.DatasetDict(loaded)
+
+
+def clip_bytes(row: Mapping[str, Any]) -> bytes:
+    """The mp4 of a row of `load_mix`, read from its pack.
+
+    Raises:
+        InputError: the row was loaded without media.
+    """
+    path = row["video"]["path"]
+    if path is None:
+        raise InputError(
+            f"clip {row['clip_id']} was loaded without its media", where="load_mix", fix="Load it with media=True"
+        )
+    with Path(path.split("::", 1)[1]).open("rb", buffering=0) as file:
+        file.seek(row["media"]["offset"])
+        return file.read(row["media"]["size"])
 
 
 def read_lock(name: str, rev: str | None = None, *, workspace: Path | str = ".") -> dict[str, Any]:
@@ -68,74 +127,176 @@ def read_lock(name: str, rev: str | None = None, *, workspace: Path | str = ".")
     commit = resolve(place, name, rev)
     cached = place.cache("locks") / f"{name}-{commit}.json"
     if not cached.exists():
-        files = _Files(place, name, commit)
-        with tempfile.TemporaryDirectory(dir=place.cache("locks")) as temporary:
-            files.get(LOCK, Path(temporary) / LOCK)
-            (Path(temporary) / LOCK).replace(cached)
-    content: dict[str, Any] = json.loads(cached.read_text())
+        open_files(place, name, commit).get(LOCK, cached)
+    content: dict[str, Any] = json.loads(cached.read_bytes())
     return content
 
 
-def restore(workspace: Workspace, name: str, rev: str | None = None) -> Path:
-    """The directory of one version, exactly as it was published; fetched at the first call.
+def fetch(
+    workspace: Workspace,
+    name: str,
+    rev: str | None = None,
+    *,
+    kinds: Iterable[str] = (ROWS, MEDIA, FRAMES),
+    splits: Iterable[str] | None = None,
+    progress: Progress = silent,
+) -> dict[str, Path]:
+    """Brings files of a version to this machine: where each lies, by its path in the version's directory.
+
+    Each file is written aside and moved into place when it is whole, so what an interrupted fetch had is not fetched
+    again, and two that run at once agree.
+
+    Args:
+        kinds: of ROWS, MEDIA, FRAMES.
+        splits: whose media and frames; all where not given.
 
     Raises:
         InputError: no such mix or revision.
-        CurateError: its files are neither in the cache nor on a remote.
+        CurateError: a file is neither in the cache nor on a remote, or is damaged there.
     """
-    files = _Files(workspace, name, resolve(workspace, name, rev))
-    directory = workspace.cache("mixes") / files.key
-    if directory.exists():
-        return directory
-    temporary = Path(tempfile.mkdtemp(dir=directory.parent, prefix="getting-"))
-    try:
-        for path in files.hashes:
-            files.get(path, temporary / path)
-        try:
-            temporary.rename(directory)
-        except OSError:
-            if not directory.exists():  # else another process was first, with the same content
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return directory
+    files = open_files(workspace, name, resolve(workspace, name, rev))
+    return _fetch(files, _paths(files, set(kinds), splits), progress)
 
 
-class _Files:
-    """The files of a mix at a commit, as DVC knows them. hashes: MD5 by path; key: one hash over them."""
+def pull(
+    workspace: Workspace,
+    name: str,
+    rev: str | None = None,
+    *,
+    split: str | None = None,
+    media: bool = True,
+    progress: Progress = silent,
+) -> Pulled:
+    """Brings a version to this machine, or what is needed of it; interrupted, it goes on where it was.
 
-    def __init__(self, workspace: Workspace, name: str, commit: str) -> None:
-        self._where, self._top = f"mix {name} at {commit[:12]}", f"/data/{name}"
-        try:
-            self._system = _file_system(workspace.root, commit)
-            found = self._system.find(self._top, detail=True)
-        except (DvcException, DataIndexDirError, OSError) as error:
-            raise self._missing(error) from error
-        self.hashes = {path.removeprefix(f"{self._top}/"): facts["md5"] for path, facts in sorted(found.items())}
-        if not self.hashes:
-            raise InputError(f"no mix {name!r} at this revision", where=self._where, fix="`curate mix list` shows all")
-        self.key = work_key(self.hashes)
+    Args:
+        split: whose media and vectors; all where not given. Rows are small and come for every split.
+        media: fetch the clips.
 
-    def get(self, path: str, target: Path) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._system.get_file(f"{self._top}/{path}", str(target))
-        except (DvcException, DataIndexDirError, OSError) as error:
-            raise self._missing(error) from error
+    Raises:
+        InputError: no such mix, revision or split.
+        CurateError: a file is neither in the cache nor on a remote, or is damaged there.
+    """
+    commit = resolve(workspace, name, rev)
+    files = open_files(workspace, name, commit)
+    known = _row_files(files)
+    if split is not None and split not in known:
+        raise InputError(f"mix {name} has no split {split!r}", where=files.where, fix=f"It has: {', '.join(known)}")
+    paths = _paths(files, {ROWS, FRAMES, *([MEDIA] if media else [])}, [split] if split else None)
+    missing = {path for path in paths if files.local(path) is None}
+    here = _fetch(files, paths, progress)
+    directory = workspace.cache("mixes") / f"{name}-{files.key}"
+    for path in paths:
+        if not (directory / path).exists():
+            files.get(path, directory / path)
+    sizes = {path: place.stat().st_size for path, place in here.items()}
+    fetched = sum(sizes[path] for path in missing)
+    return Pulled(name, rev or commit[:12], len(paths), fetched, sum(sizes.values()) - fetched, directory)
 
-    def _missing(self, error: Exception) -> CurateError:
-        return CurateError(
-            f"its files cannot be read: {' '.join(str(error).split())}",
-            where=self._where,
-            fix="They must be in .dvc/cache or on the remote: `dvc remote list`, and `dvc push` where it was built",
+
+def _row_files(files: MixFiles) -> dict[str, list[str]]:
+    """The row files of each split."""
+    found: dict[str, list[str]] = {}
+    for path in files.hashes:
+        if "/" not in path and path.endswith(".parquet"):
+            found.setdefault(path.rsplit("-", 1)[0], []).append(path)
+    return found
+
+
+def _paths(files: MixFiles, kinds: set[str], splits: Iterable[str] | None) -> list[str]:
+    wanted = None if splits is None else set(splits)
+    found = []
+    for path in files.hashes:
+        kind, _, rest = path.partition("/")
+        if kind in (MEDIA, FRAMES):
+            if kind in kinds and (wanted is None or rest.rsplit("-", 1)[0] in wanted):
+                found.append(path)
+        elif ROWS in kinds:
+            found.append(path)
+    return found
+
+
+def _fetch(files: MixFiles, paths: list[str], progress: Progress) -> dict[str, Path]:
+    missing = [path for path in paths if not files.place(path).exists()]
+    with ThreadPoolExecutor(_FETCHING) as threads:
+        for done, _ in enumerate(threads.map(lambda path: files.get(path, files.place(path)), missing), start=1):
+            progress("pull", done, len(missing))
+    return {path: files.place(path) for path in paths}
+
+
+def _open_split(
+    workspace: Workspace, files: MixFiles, split: str, here: Mapping[str, Path], *, media: bool, vectors: bool
+) -> datasets.Dataset:
+    """A split as a `Dataset` that is mapped from an Arrow file, which is written where it is not there yet."""
+    rows = _row_files(files)[split]
+    packs = {path: here[path] for path in _paths(files, {MEDIA}, [split])} if media else {}
+    frames = [here[path] for path in _paths(files, {FRAMES}, [split])] if vectors else None
+    parts = [files.hashes[path] for path in [*rows, *_paths(files, {FRAMES} if vectors else set(), [split])]]
+    key = work_key(parts, vectors, str(files.fetched) if media else "")
+    target = workspace.cache("datasets") / f"{split}-{key}.arrow"
+    if not target.exists():
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".joining-") as temporary:
+            joined = Path(temporary) / "joined"
+            features = FEATURES if frames is None else _WITH_VECTORS
+            joins = None if frames is None else _Frames(frames, Path(temporary))
+            with pa.OSFile(str(joined), "wb") as file, pa.ipc.new_stream(file, features.arrow_schema) as writer:
+                for table in _batches([here[path] for path in rows], files.where):
+                    placed = _place_media(table, packs if media else None)
+                    writer.write_table((joins.join(placed) if joins else placed).cast(features.arrow_schema))
+            joined.replace(target)
+    return datasets.Dataset.from_file(str(target), split=datasets.NamedSplit(split))
+
+
+def _batches(paths: Iterable[Path], where: str) -> Iterator[pa.Table]:
+    for path in paths:
+        file = pq.ParquetFile(path)
+        if file.schema_arrow.names != list(FEATURES):
+            fix = "`curate mix build NAME` publishes a version that this Curate reads"
+            raise InputError("it was published in an older format", where=where, fix=fix)
+        for batch in file.iter_batches(_BATCH_ROWS):
+            yield pa.Table.from_batches([batch])
+
+
+def _place_media(table: pa.Table, packs: Mapping[str, Path] | None) -> pa.Table:
+    """`video.path` as one that opens from anywhere; null without media."""
+    if packs is None:
+        paths = pa.nulls(table.num_rows, pa.string())
+    else:
+        within = pc.struct_field(table["media"].combine_chunks(), "pack").dictionary_encode()
+        names = pa.array([str(packs[pack]) for pack in within.dictionary.to_pylist()], pa.string())
+        clips = table["clip_id"].combine_chunks()
+        paths = pc.binary_join_element_wise("zip://", clips, ".mp4::", names.take(within.indices), "")
+    nothing = pa.nulls(table.num_rows, pa.binary())
+    video = pa.StructArray.from_arrays([nothing, paths], names=["bytes", "path"])
+    return table.set_column(table.schema.get_field_index("video"), "video", video)
+
+
+class _Frames:
+    """Vectors of a split, joined to rows a batch at a time: rows and packs are sorted by clip, so a batch needs one run
+    of each pack, which is read from a mapped copy."""
+
+    def __init__(self, paths: list[Path], scratch: Path) -> None:
+        self._packs = []
+        for number, path in enumerate(paths):
+            copy = scratch / f"{number}.arrow"
+            with pa.OSFile(str(copy), "wb") as file, pa.ipc.new_stream(file, FRAME_FEATURES.arrow_schema) as writer:
+                for batch in pq.ParquetFile(path).iter_batches(_BATCH_ROWS):
+                    writer.write_batch(batch)
+            table = pa.ipc.open_stream(pa.memory_map(str(copy))).read_all()
+            self._packs.append((table["clip_id"].to_pylist(), table))
+
+    def join(self, rows: pa.Table) -> pa.Table:
+        clips = rows["clip_id"].to_pylist()
+        runs = [FRAME_FEATURES.arrow_schema.empty_table()]
+        for ids, table in self._packs:
+            first, end = bisect.bisect_left(ids, clips[0]), bisect.bisect_right(ids, clips[-1])
+            runs.append(table.slice(first, end - first))
+        none = pa.Table.from_pylist(
+            [{"clip_id": None, "frame_times_s": [], "frame_vectors": []}], schema=FRAME_FEATURES.arrow_schema
         )
-
-
-def _file_system(root: Path, commit: str) -> DVCFileSystem:
-    """What DVC tracks at a commit, read through the cache and the remote of today, not through those of the commit."""
-    with Repo(str(root)) as here:
-        config: dict[str, Any] = {"cache": {"dir": here.cache.local.path}}
-        remote = here.config["core"].get("remote")
-        if remote:
-            config |= {"core": {"remote": remote}, "remote": {remote: here.config["remote"][remote]}}
-    return DVCFileSystem(str(root), rev=commit, config=config)
+        near = pa.concat_tables([*runs, none]).combine_chunks()
+        at = {clip: index for index, clip in enumerate(near["clip_id"].to_pylist())}
+        found = near.take(pa.array([at.get(clip, near.num_rows - 1) for clip in clips]))
+        for name in ("frame_times_s", "frame_vectors"):
+            rows = rows.append_column(name, found[name])
+        return rows

@@ -1,10 +1,11 @@
 """The lock: what a version of a mix holds and why, complete enough to prove it later.
 
 It says nothing of when or where it was made. Its `content` is a hash of all that a consumer would see differ; versions
-of catalog and tools, and how many labels were left out as contested, stand beside it and make no new version.
+of catalog and tools, how many labels were left out as contested, and the packs that media and vectors lie in, stand
+beside it and make no new version.
 """
 
-from collections import Counter
+import json
 from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
@@ -12,13 +13,13 @@ from typing import Any
 import polars as pl
 
 from curate.identity import work_key
-from curate.mixes.pack import relative_segments
+from curate.mixes.rows import carried_labels, labels_by_clip
 from curate.mixes.solving.solve import Solution
 from curate.mixes.split import SPLITS, SplitPlan
-from curate.mixes.supply import Supply, labels_by_clip
+from curate.mixes.supply import Supply
 from curate.specs import Capability, Mix
 
-_FORMAT = 1
+_FORMAT = 2
 _TOOLS = ("av", "curate", "datasets", "dvc", "polars", "pyarrow", "scipy")
 
 
@@ -32,15 +33,17 @@ def make_lock(
     catalog_versions: Mapping[str, int],
 ) -> dict[str, Any]:
     """What the version holds and why. `content` is a hash of all that a consumer would see differ."""
-    labels = labels_by_clip(supply, chosen)
-    carried = {label["capability"] for found in labels.values() for label in found}
+    labels = carried_labels(supply.labels, chosen)
+    keys = {clip_id: work_key(found) for clip_id, found in labels_by_clip(labels).iter_rows()}
+    carried = set(labels["capability"])
     specs = {
         name: {"version": capabilities[name].version, "spec": capabilities[name].model_dump(mode="json")}
         for name in sorted(carried | set(mix.capabilities))
     }
+    nothing = work_key([])
     columns = ("clip_id", "video_id", "group_id", "source", "licence", "start_s", "end_s", "split", "repeat", "roles")
     clips = [
-        {**{column: row[column] for column in columns}, "labels": work_key(labels.get(row["clip_id"], []))}
+        {**{column: row[column] for column in columns}, "labels": keys.get(row["clip_id"], nothing)}
         for row in chosen.iter_rows(named=True)
     ]
     held = {
@@ -70,20 +73,35 @@ def _facts(rows: pl.DataFrame) -> dict[str, Any]:
         "groups": rows["group_id"].n_unique(),
         "hours": round(seconds / 3600, 4),
         "licences": sorted(set(rows["licence"])),
-        "sources": dict(sorted(Counter(rows["source"]).items())),
+        "sources": dict(rows["source"].value_counts().sort("source").iter_rows()),
     }
 
 
-def _counts(mix: Mix, chosen: pl.DataFrame, labels: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
+def _counts(mix: Mix, chosen: pl.DataFrame, labels: pl.DataFrame) -> dict[str, Any]:
     """For each capability and split: clips labelled present and absent, and segments within the clips."""
     found = {
         name: {split: {"present": 0, "absent": 0, "segments": 0} for split in SPLITS}
         for name in sorted(mix.capabilities)
     }
-    for row in chosen.iter_rows(named=True):
-        for label in labels.get(row["clip_id"], []):
-            if label["capability"] in found and label["verdict"] in ("present", "absent"):
-                counts = found[label["capability"]][row["split"]]
-                counts[label["verdict"]] += 1
-                counts["segments"] += len(relative_segments(label["segments"], row["start_s"], row["end_s"]))
+    counted = (
+        labels.filter(pl.col("capability").is_in(list(found)), pl.col("verdict").is_in(["present", "absent"]))
+        .join(chosen.select("clip_id", "split"), on="clip_id")
+        .group_by("capability", "split", "verdict")
+        .agg(clips=pl.len(), segments=pl.col("segments").list.len().sum())
+    )
+    for name, split, verdict, clips, segments in counted.iter_rows():
+        found[name][split][verdict] += clips
+        found[name][split]["segments"] += segments
     return found
+
+
+def lock_text(lock: Mapping[str, Any]) -> str:
+    """A lock as it is published: JSON, a line for each clip and each pack, so that versions can be compared by line."""
+    parts = []
+    for key, value in lock.items():
+        if key in ("clips", "packs"):
+            lines = ",\n  ".join(json.dumps(each) for each in value)
+            parts.append(f" {json.dumps(key)}: [\n  {lines}\n ]")
+        else:
+            parts.append(f" {json.dumps(key)}: {json.dumps(value)}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
@@ -63,15 +62,3 @@ def _duplicate_groups(catalog: Catalog, clip_ids: pl.Series) -> pl.Series:
         "clip_id", duplicate_group=pl.col("clip_id").first().over("group")
     )
     return clip_ids.to_frame("clip_id").join(first, on="clip_id", maintain_order="left")["duplicate_group"]
-
-
-def labels_by_clip(supply: Supply, chosen: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
-    """The labels each chosen clip carries, sorted by capability; segment times in source seconds."""
-    columns = ["capability", "spec_version", "verdict", "exhaustive", "annotator", "segments"]
-    rows = supply.labels.join(chosen.select("clip_id"), on="clip_id", how="semi").select("clip_id", *columns)
-    found: dict[str, list[dict[str, Any]]] = {}
-    for row in rows.sort("clip_id", "capability").iter_rows(named=True):
-        segments = sorted(row["segments"] or [], key=lambda s: (s["start_s"], s["end_s"], s["fields"] or ""))
-        label = {**{column: row[column] for column in columns}, "segments": segments}
-        found.setdefault(row["clip_id"], []).append({**label, "exhaustive": bool(label["exhaustive"])})
-    return found

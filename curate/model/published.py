@@ -57,7 +57,7 @@ class PublishedMix:
 
     def examples(self, split: str) -> list[Example]:
         """The labelled examples of a split, one for each occurrence; none where the mix has no such split."""
-        dataset = load_mix(self.name, self.revision, workspace=self.workspace.root)
+        dataset = load_mix(self.name, self.revision, media=False, workspace=self.workspace.root)
         return examples_of(read_rows(dataset[split]), self.definitions) if split in dataset else []
 
 

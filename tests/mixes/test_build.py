@@ -3,10 +3,11 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import av
-import datasets
 import numpy as np
 import polars as pl
 import pytest
@@ -16,8 +17,8 @@ from curate import views
 from curate.decisions import decide, find
 from curate.errors import CurateError, InputError
 from curate.mixes.build import Published, build, propose_release
-from curate.mixes.load import load_mix, read_lock, versions
-from curate.mixes.pack import FEATURES
+from curate.mixes.load import clip_bytes, load_mix, read_lock, versions
+from curate.mixes.rows import FEATURES
 from curate.mixes.supply import gather
 from curate.mixes.verify import verify
 from curate.mixes.versions import git
@@ -38,7 +39,8 @@ def test_a_mix_is_published_with_its_files_tag_and_decision(labelled: Workspace)
     made = make(labelled)
     assert (made.revision, made.tag, made.new) == ("v1", "mix/base/v1", True)
     assert sorted(path.name for path in made.directory.iterdir()) == [
-        "README.md", "lock.json", "test-00000.parquet", "train-00000.parquet", "validation-00000.parquet",
+        "README.md", "frames", "lock.json", "media", "test-00000.parquet", "train-00000.parquet",
+        "validation-00000.parquet",
     ]  # fmt: skip
     assert git(labelled.root, "tag", "--list").split() == ["mix/base/v1"]
     assert "data.dvc" in git(labelled.root, "show", "--stat", "--format=", "mix/base/v1^{commit}")
@@ -54,17 +56,53 @@ def test_a_mix_is_published_with_its_files_tag_and_decision(labelled: Workspace)
     assert verify(labelled) == []
 
 
+PLAIN = """
+import json, os, sys
+import datasets, fsspec
+rows = datasets.load_dataset(os.getcwd(), cache_dir=sys.argv[1])
+frames = datasets.load_dataset(os.getcwd(), "frames", cache_dir=sys.argv[1])
+assert "curate" not in sys.modules
+first = rows["test"][0]
+with fsspec.open(first["video"]["path"]) as file:
+    content = file.read()
+with open(first["media"]["pack"], "rb") as file:
+    file.seek(first["media"]["offset"])
+    assert file.read(first["media"]["size"]) == content
+assert content[4:8] == b"ftyp"
+vectors = {row["clip_id"]: row["frame_vectors"] for row in frames["test"]}
+print(json.dumps({
+    "rows": rows.num_rows, "features": rows["train"].features.to_dict(), "test": rows["test"].to_list(),
+    "vectors": vectors[first["clip_id"]],
+}))
+"""
+
+
 def test_plain_datasets_loads_it_with_typed_features(labelled: Workspace, tmp_path: Path) -> None:
     made = make(labelled)
-    files = {split: str(made.directory / f"{split}-00000.parquet") for split in ("train", "validation", "test")}
-    plain = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path / "cache"))
-    by_card = datasets.load_dataset(str(made.directory), cache_dir=str(tmp_path / "cache"))
-    ours = load_mix("base", workspace=labelled.root)
-    for loaded in (plain, by_card, ours):
-        assert {split: rows.num_rows for split, rows in loaded.items()} == made.rows
-        assert loaded["train"].features == FEATURES
-    assert ours["test"].to_list() == plain["test"].to_list()
-    assert load_mix("base", "v1", "test", workspace=labelled.root).num_rows == made.rows["test"]
+    command = [sys.executable, "-c", PLAIN, str(tmp_path / "cache")]
+    plain = json.loads(subprocess.run(command, cwd=made.directory, check=True, capture_output=True).stdout)
+    assert plain["rows"] == made.rows
+    assert plain["features"] == FEATURES.to_dict()
+    ours = load_mix("base", "v1", "test", workspace=labelled.root)
+    assert ours.num_rows == made.rows["test"]
+    assert ours.remove_columns(["video", "frame_times_s", "frame_vectors"]).to_list() == [
+        {name: value for name, value in row.items() if name != "video"} for row in plain["test"]
+    ]
+    assert plain["vectors"] == ours[0]["frame_vectors"]
+
+
+def test_only_what_is_asked_for_is_loaded(labelled: Workspace) -> None:
+    make(labelled)
+    whole = load_mix("base", workspace=labelled.root)
+    rows = load_mix("base", media=False, vectors=False, workspace=labelled.root)
+    assert rows["train"].features == FEATURES
+    assert set(whole["train"].features) - set(FEATURES) == {"frame_times_s", "frame_vectors"}
+    for split, loaded in rows.items():
+        assert {loaded["video"][index]["path"] for index in range(len(loaded))} == {None}
+        assert loaded["clip_id"] == whole[split]["clip_id"]
+        assert loaded["labels"] == whole[split]["labels"]
+    with pytest.raises(InputError, match="loaded without its media. Load it with media=True"):
+        clip_bytes(rows["train"][0])
 
 
 def test_rows_say_what_the_clip_shows_and_why_it_is_in(labelled: Workspace) -> None:
@@ -83,7 +121,7 @@ def test_rows_say_what_the_clip_shows_and_why_it_is_in(labelled: Workspace) -> N
     assert row["frame_times_s"] == [0.0, 0.5, 1.0, 1.5]
     assert np.allclose(np.linalg.norm(row["frame_vectors"], axis=1), 1, atol=1e-2)
     path = labelled.root / "clip.mp4"
-    path.write_bytes(row["video"]["bytes"])
+    path.write_bytes(clip_bytes(row))
     with av.open(str(path)) as container:
         first = next(container.decode(video=0)).to_ndarray(format="gray")
     assert abs(first.mean() - (8 + 2 * 50)) < 6, "frame 0 of the cut is frame 50 of the source"
