@@ -1,9 +1,9 @@
 """A clip's bytes -> the frames that a trainer asks for, at exact times, decoding no more than they need.
 
 A clip is small, so all its packets are looked at first. Their presentation times tell which frames are wanted before
-any is decoded; then decoding begins at the keyframe before each wanted frame, ends with it, and leaves out pictures that
-no other refers to. At 2 frames a second, with keyframes a second apart, that halves the work, and at one it leaves the
-keyframes alone. Frames come out the same as by decoding everything.
+any is decoded; then decoding begins at the keyframe before each wanted frame, ends with it, and leaves out pictures
+that no other refers to. At 2 frames a second, with keyframes a second apart, that halves the work, and at one it leaves
+the keyframes alone. Frames come out the same as by decoding everything.
 
 What is not plain is left to `curate.media.frames`, which decodes everything and knows damage: a clip that begins before
 its first keyframe, changes its size, or does not give a wanted frame.
@@ -161,17 +161,17 @@ def _decode_wanted(
 def _stretches(packets: Sequence[Packet], wanted: Sequence[int]) -> list[tuple[int, int]]:
     """Spans of packets, in the order of decoding, that hold the wanted frames and all that they refer to."""
     keys = [index for index, packet in enumerate(packets) if packet.is_keyframe]
+    key_ticks = {index: packets[index].pts or 0 for index in keys}
     of = {packet.pts: index for index, packet in enumerate(packets)}
     spans: list[tuple[int, int]] = []
-    for index in sorted(of[tick] for tick in wanted):
+    for tick, index in sorted(((tick, of[tick]) for tick in wanted), key=lambda one: one[1]):
         at = bisect_right(keys, index) - 1
-        if packets[index].pts < packets[keys[at]].pts and at:  # shown before its keyframe: it refers to earlier ones
+        if tick < key_ticks[keys[at]] and at:  # shown before its keyframe: it refers to earlier ones
             at -= 1
         start = keys[at]
-        if spans and start <= spans[-1][1]:
-            spans[-1] = (spans[-1][0], index + 1)
-        else:
-            spans.append((start, index + 1))
+        while spans and start <= spans[-1][1]:
+            start = min(start, spans.pop()[0])
+        spans.append((start, index + 1))
     return spans
 
 
