@@ -1,4 +1,8 @@
-"""The mp4 of every clip of a mix, cut at most once: cuts are kept in the workspace's cache by clip."""
+"""The mp4 of every clip of a mix, cut at most once: cuts are kept in the workspace's cache by clip.
+
+They show the source's pictures at the source's times, since labels do (`curate.media.exact`). Spans of one video are
+cut one after the other, so that a worker reads where its pictures are once.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +12,7 @@ import polars as pl
 
 from curate import engine
 from curate.errors import CurateError
-from curate.media.cut import cut
+from curate.media.exact import cut_exactly
 from curate.progress import Progress, silent
 from curate.specs.analysis import Engine
 from curate.workspace import Workspace, new_run_id
@@ -32,12 +36,12 @@ def cut_media(workspace: Workspace, rows: pl.DataFrame, *, progress: Progress = 
     Raises:
         CurateError: clips could not be cut; each has its reason in `outcomes` (stage `cut`).
     """
-    cache = workspace.cache("cuts")
+    cache = workspace.cache("exact-cuts")
     spans = [
         _Span(clip_id, path, start_s, end_s, cache / clip_id[:2] / f"{clip_id}.mp4")
         for clip_id, path, start_s, end_s in rows.select("clip_id", "path", "start_s", "end_s").unique().iter_rows()
     ]
-    missing = sorted((span for span in spans if not span.target.exists()), key=lambda span: span.clip_id)
+    missing = sorted((span for span in spans if not span.target.exists()), key=lambda span: (span.path, span.start_s, span.clip_id))
     failures = []
     for done, result in enumerate(_run_cuts(missing, workspace.analysis().engine), start=1):
         if isinstance(result, engine.Failure):
@@ -64,4 +68,4 @@ def _run_cuts(spans: list[_Span], how: Engine) -> Iterator[engine.Success | engi
 
 def _cut(span: _Span) -> None:
     span.target.parent.mkdir(parents=True, exist_ok=True)
-    cut(span.path, span.start_s, span.end_s, span.target)
+    cut_exactly(span.path, span.start_s, span.end_s, span.target)

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from curate.media.cut import cut
+from curate.media.exact import cut_exactly
 from curate.workspace import Workspace, create_workspace
 from tests.mixes.rows import CAPABILITIES, CLIP_S, add_label, add_videos, clip_id, write_capability, write_mix
 
@@ -35,7 +35,7 @@ def cuts(footage: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("cuts")
     for index in (0, 1):
         made = directory / f"{index}.mp4"
-        cut(footage, index * CLIP_S, (index + 1) * CLIP_S, made)
+        cut_exactly(footage, index * CLIP_S, (index + 1) * CLIP_S, made)
         for name in VIDEOS:
             clip = clip_id(name, index)
             (directory / clip[:2]).mkdir(exist_ok=True)
@@ -72,7 +72,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, empty: Path, footage: Pat
             segments = [{"start_s": 0.5, "end_s": 1.25, "fields": '{"color": "red"}'}]
             add_label(workspace, clip_id(name, 0), CAPABILITIES[i % 4], "present", segments)
             add_label(workspace, clip_id(name, 0), CAPABILITIES[(i % 4 + 1) % 3], "absent")
-    shutil.copytree(cuts, workspace.cache("cuts"), dirs_exist_ok=True)
+    shutil.copytree(cuts, workspace.cache("exact-cuts"), dirs_exist_ok=True)
     return workspace.root
 
 

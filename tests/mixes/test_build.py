@@ -39,7 +39,7 @@ def test_a_mix_is_published_with_its_files_tag_and_decision(labelled: Workspace)
     made = make(labelled)
     assert (made.revision, made.tag, made.new) == ("v1", "mix/base/v1", True)
     assert sorted(path.name for path in made.directory.iterdir()) == [
-        "README.md", "frames", "lock.json", "media", "test-00000.parquet", "train-00000.parquet",
+        "README.md", "frames", "lock.json", "media", "plots", "test-00000.parquet", "train-00000.parquet",
         "validation-00000.parquet",
     ]  # fmt: skip
     assert git(labelled.root, "tag", "--list").split() == ["mix/base/v1"]
@@ -233,7 +233,7 @@ def test_the_same_selection_is_the_same_bytes(labelled: Workspace, empty: Path, 
     twin = Workspace(shutil.copytree(empty, tmp_path / "twin"))
     shutil.rmtree(twin.configs)
     shutil.copytree(labelled.configs, twin.configs)
-    shutil.copytree(labelled.cache("cuts"), twin.cache("cuts"), dirs_exist_ok=True)
+    shutil.copytree(labelled.cache("exact-cuts"), twin.cache("exact-cuts"), dirs_exist_ok=True)
     add_videos(twin, sorted(set(labelled.catalog.read("videos")["video_id"]), reverse=True), footage)
     columns = ["clip_id", "capability", "verdict", "segments"]
     for label in reversed(labelled.catalog.read("labels").select(columns).rows()):
@@ -314,3 +314,4 @@ def test_the_card_names_licences_shares_and_limits_and_its_front_matter_is_valid
     assert front["license"] == ["cc0-1.0"]
     assert [entry["split"] for entry in front["configs"][0]["data_files"]] == ["train", "validation", "test"]
     assert "| bounce | 25.0% |" in card and "- Short: bounce:" in card and "A bounce." in card
+    assert "| CC0-1.0 | " in card
