@@ -91,11 +91,11 @@ def near_duplicates(
         edges += some
         progress("pairs", min(done * _PAIRS_AT_ONCE, materials.comparable.height), materials.comparable.height)
     shown = pl.DataFrame(edges, schema=EDGES, orient="row").sort("clip_id", "other_id")
-    proven = unlinked.join(shown.select("clip_id", "other_id", "kind"), on=["clip_id", "other_id"])
+    proven = unlinked.drop("kind").join(shown.select("clip_id", "other_id", "kind"), on=["clip_id", "other_id"])
     known = linked.join(near.select("clip_id", "split", "other_id", "other_split", "similarity"),
                         on=["clip_id", "split", "other_id", "other_split"], how="left")  # fmt: skip
     found = pl.concat([proven.select(*_PAIR), known.select(*_PAIR)]).sort("clip_id", "other_id", "split", "other_split")
-    unproven = unlinked.join(materials.alike(), on=["clip_id", "other_id"], how="semi")
+    unproven = unlinked.drop("kind").join(materials.alike(), on=["clip_id", "other_id"], how="semi")
     unseen = sides["clip_id"].n_unique() - vectors["clip_id"].n_unique()
     none = pl.lit(None, pl.String).alias("kind")
     return Pairs(found, unproven.with_columns(none).select(*_PAIR), shown, materials.comparable.height, unseen, capped)
