@@ -130,7 +130,7 @@ def _fill(workspace: Workspace, directory: Path, draft: Draft, progress: Progres
         workspace, directory, draft.mix.name, draft.chosen, draft.supply, before=before, progress=progress
     )  # fmt: skip
     lock = {**draft.lock, "packs": [pack.record() for pack in packs]}
-    write_card(directory / "README.md", lock)
+    write_card(directory, lock)
     (directory / LOCK).write_text(lock_text(lock))
     return lock
 

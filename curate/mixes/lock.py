@@ -72,7 +72,7 @@ def _facts(rows: pl.DataFrame) -> dict[str, Any]:
         "videos": rows["video_id"].n_unique(),
         "groups": rows["group_id"].n_unique(),
         "hours": round(seconds / 3600, 4),
-        "licences": sorted(set(rows["licence"])),
+        "licences": dict(rows["licence"].value_counts().sort("licence").iter_rows()),
         "sources": dict(rows["source"].value_counts().sort("source").iter_rows()),
     }
 

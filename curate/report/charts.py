@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
+
+from curate.svg import dot, line, path, rect, svg, text
 
 WIDTH, HEIGHT = 260, 120
 """Of a chart in user units; the page scales it."""
@@ -29,17 +31,17 @@ def supply_bar(have: int, target: int, candidates: tuple[float, float, float] | 
         return min(value / most, 1.0) * (width - 2)
 
     parts = [
-        _rect("track", 0, 6, at(target), 6),
-        _rect("expected", at(have), 6, at(have + expected) - at(have), 6) if expected else "",
-        _rect("have", 0, 6, at(have), 6),
+        rect("track", 0, 6, at(target), 6),
+        rect("expected", at(have), 6, at(have + expected) - at(have), 6) if expected else "",
+        rect("have", 0, 6, at(have), 6),
     ]
     if candidates:
-        parts.append(_line("whisker", at(have + low), 9, at(have + high), 9))
-    parts.append(_line("target", at(target), 2, at(target), 16))
+        parts.append(line("whisker", at(have + low), 9, at(have + high), 9))
+    parts.append(line("target", at(target), 2, at(target), 16))
     words = f"{have} of {target} labelled"
     if candidates:
         words += f", {expected:.0f} more expected ({low:.0f} to {high:.0f})"
-    return _svg("supply", width, height, words, *parts)
+    return svg("supply", width, height, words, *parts)
 
 
 def floor_dot(value: float | None, low: float | None, high: float | None, floor: float) -> Markup:
@@ -49,14 +51,14 @@ def floor_dot(value: float | None, low: float | None, high: float | None, floor:
     def at(share: float) -> float:
         return 4 + share * (width - 8)
 
-    parts = [_line("axis", at(0), 9, at(1), 9), _line("target", at(floor), 3, at(floor), 15)]
+    parts = [line("axis", at(0), 9, at(1), 9), line("target", at(floor), 3, at(floor), 15)]
     if value is None:
-        return _svg("floor", width, 18, f"not evaluated; the floor is {floor:.2f}", *parts)
+        return svg("floor", width, 18, f"not evaluated; the floor is {floor:.2f}", *parts)
     under = " under" if value < floor else ""
     if low is not None and high is not None:
-        parts.append(_line(f"whisker{under}", at(low), 9, at(high), 9))
-    parts.append(_dot(f"point{under}", at(value), 9, 3.6))
-    return _svg("floor", width, 18, f"{value:.2f}{_interval(low, high)}, floor {floor:.2f}", *parts)
+        parts.append(line(f"whisker{under}", at(low), 9, at(high), 9))
+    parts.append(dot(f"point{under}", at(value), 9, 3.6))
+    return svg("floor", width, 18, f"{value:.2f}{_interval(low, high)}, floor {floor:.2f}", *parts)
 
 
 def trend(points: Sequence[Mapping[str, Any]], floor: float) -> Markup:
@@ -67,18 +69,18 @@ def trend(points: Sequence[Mapping[str, Any]], floor: float) -> Markup:
     """
     plot = _Plot((-0.5, max(len(points), 3) - 0.5), (0.0, 1.0))
     parts = plot.frame([(0, "0"), (0.5, ".5"), (1, "1")])
-    parts.append(_line("goal", plot.x(plot.across[0]), plot.y(floor), plot.x(plot.across[1]), plot.y(floor)))
+    parts.append(line("goal", plot.x(plot.across[0]), plot.y(floor), plot.x(plot.across[1]), plot.y(floor)))
     trained = [(at, point["value"]) for at, point in enumerate(points) if not point["baseline"]]
-    parts.append(_path("trend", [(plot.x(at), plot.y(value)) for at, value in trained]))
+    parts.append(path("trend", [(plot.x(at), plot.y(value)) for at, value in trained]))
     for at, point in enumerate(points):
         x, kind = plot.x(at), "hollow" if point["baseline"] else "point"
         if point["low"] is not None and point["high"] is not None:
-            parts.append(_line("whisker", x, plot.y(point["low"]), x, plot.y(point["high"])))
-        parts.append(_dot(kind, x, plot.y(point["value"]), 3.4, _told(point)))
+            parts.append(line("whisker", x, plot.y(point["low"]), x, plot.y(point["high"])))
+        parts.append(dot(kind, x, plot.y(point["value"]), 3.4, _told(point)))
         if len(points) <= 6 or at in (0, len(points) - 1):
-            parts.append(_text(x, HEIGHT - 5, point["label"], "middle"))
+            parts.append(text(x, HEIGHT - 5, point["label"], "middle"))
     words = "; ".join(_told(point) for point in points)
-    return _svg("chart", WIDTH, HEIGHT, f"Score over versions, floor {floor:.2f}: {words}", *parts)
+    return svg("chart", WIDTH, HEIGHT, f"Score over versions, floor {floor:.2f}: {words}", *parts)
 
 
 def growth(times: Sequence[datetime], present: Sequence[int], labelled: Sequence[int], target: int) -> Markup:
@@ -90,20 +92,20 @@ def growth(times: Sequence[datetime], present: Sequence[int], labelled: Sequence
     first, last = times[0].timestamp(), times[-1].timestamp()
     plot = _Plot((first, max(last, first + 60)), (0, 1.08 * max(target, labelled[-1])))
     parts = plot.frame([(0, "0"), (target, f"{target}")])
-    parts.append(_line("goal", plot.x(first), plot.y(target), plot.x(plot.across[1]), plot.y(target)))
+    parts.append(line("goal", plot.x(first), plot.y(target), plot.x(plot.across[1]), plot.y(target)))
     seconds = [time.timestamp() for time in times]
     for kind, counts in (("all", labelled), ("trend", present)):
         steps: list[tuple[float, float]] = [(plot.x(first), plot.y(0))]
         for second, count in zip(seconds, counts, strict=True):
             steps += [(plot.x(second), steps[-1][1]), (plot.x(second), plot.y(count))]
-        parts.append(_path(kind, [*steps, (plot.x(plot.across[1]), steps[-1][1])]))
+        parts.append(path(kind, [*steps, (plot.x(plot.across[1]), steps[-1][1])]))
     form = "%H:%M" if times[0].date() == times[-1].date() else "%d %b"
     parts += [
-        _text(plot.x(first), HEIGHT - 5, times[0].strftime(form), "start"),
-        _text(WIDTH - _RIGHT, HEIGHT - 5, times[-1].strftime(form), "end"),
+        text(plot.x(first), HEIGHT - 5, times[0].strftime(form), "start"),
+        text(WIDTH - _RIGHT, HEIGHT - 5, times[-1].strftime(form), "end"),
     ]
     words = f"From {times[0]:%d %B} to {times[-1]:%d %B}: {labelled[-1]} labelled, {present[-1]} of them show it"
-    return _svg("chart", WIDTH, HEIGHT, f"{words}; target {target}", *parts)
+    return svg("chart", WIDTH, HEIGHT, f"{words}; target {target}", *parts)
 
 
 def reliability(bins: Sequence[Mapping[str, Any]]) -> Markup:
@@ -114,18 +116,18 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> Markup:
     """
     plot = _Plot((0.0, 1.0), (0.0, 1.0))
     parts = plot.frame([(0, "0"), (0.5, ".5"), (1, "1")])
-    parts.append(_line("goal", plot.x(0), plot.y(0), plot.x(1), plot.y(1)))
+    parts.append(line("goal", plot.x(0), plot.y(0), plot.x(1), plot.y(1)))
     most = max(bin_["clips"] for bin_ in bins)
     for each in bins:
         radius = 2.0 + 6.0 * (each["clips"] / most) ** 0.5
         told = f"said {each['predicted']:.2f}, were {each['observed']:.2f} of {each['clips']} clips"
-        parts.append(_dot("bubble", plot.x(each["predicted"]), plot.y(each["observed"]), radius, told))
+        parts.append(dot("bubble", plot.x(each["predicted"]), plot.y(each["observed"]), radius, told))
     parts += [
-        _text(plot.x(0), HEIGHT - 5, "said 0", "start"),
-        _text(plot.x(1), HEIGHT - 5, "1", "end"),
+        text(plot.x(0), HEIGHT - 5, "said 0", "start"),
+        text(plot.x(1), HEIGHT - 5, "1", "end"),
     ]
     words = "; ".join(f"{each['predicted']:.2f} said, {each['observed']:.2f} found" for each in bins)
-    return _svg("chart", WIDTH, HEIGHT, f"Reliability: {words}", *parts)
+    return svg("chart", WIDTH, HEIGHT, f"Reliability: {words}", *parts)
 
 
 def histogram(edges: Sequence[float], counts: Sequence[int], level: float | None, what: str) -> Markup:
@@ -143,16 +145,16 @@ def histogram(edges: Sequence[float], counts: Sequence[int], level: float | None
         if count:
             kind = "have" if level is not None and (low + high) / 2 >= level else "expected"
             top = plot.y(count**0.5)
-            parts.append(_rect(kind, plot.x(low) + 0.5, top, plot.x(high) - plot.x(low) - 1, plot.y(0) - top))
+            parts.append(rect(kind, plot.x(low) + 0.5, top, plot.x(high) - plot.x(low) - 1, plot.y(0) - top))
     if level is not None and edges[0] <= level <= edges[-1]:
-        parts.append(_line("target", plot.x(level), _TOP, plot.x(level), HEIGHT - _BOTTOM))
+        parts.append(line("target", plot.x(level), _TOP, plot.x(level), HEIGHT - _BOTTOM))
     parts += [
-        _text(plot.x(edges[0]), HEIGHT - 5, f"{edges[0]:.2g}", "start"),
-        _text(plot.x(edges[-1]), HEIGHT - 5, f"{edges[-1]:.2g}", "end"),
+        text(plot.x(edges[0]), HEIGHT - 5, f"{edges[0]:.2g}", "start"),
+        text(plot.x(edges[-1]), HEIGHT - 5, f"{edges[-1]:.2g}", "end"),
     ]
     words = f"{sum(counts)} clips by {what}, {edges[0]:.2f} to {edges[-1]:.2f}"
     words += "" if level is None else f"; a clip matches from {level:.2f} on"
-    return _svg("chart", WIDTH, HEIGHT, words, *parts)
+    return svg("chart", WIDTH, HEIGHT, words, *parts)
 
 
 def share_bar(requested: float, feasible: float, realised: float) -> Markup:
@@ -165,12 +167,12 @@ def share_bar(requested: float, feasible: float, realised: float) -> Markup:
 
     under = " under" if realised < requested - 0.005 else ""
     parts = [
-        _rect("track", 0, 5, at(requested), 6),
-        _rect("expected", 0, 5, at(feasible), 6),
-        _rect(f"have{under}", 0, 5, at(realised), 6),
-        _line("target", at(requested), 1, at(requested), 15),
+        rect("track", 0, 5, at(requested), 6),
+        rect("expected", 0, 5, at(feasible), 6),
+        rect(f"have{under}", 0, 5, at(realised), 6),
+        line("target", at(requested), 1, at(requested), 15),
     ]
-    return _svg("supply", width, 16, f"{realised:.1%} of {requested:.1%} asked for; {feasible:.1%} possible", *parts)
+    return svg("supply", width, 16, f"{realised:.1%} of {requested:.1%} asked for; {feasible:.1%} possible", *parts)
 
 
 class _Plot:
@@ -191,8 +193,8 @@ class _Plot:
         """A faint line and its number for each value up the side."""
         parts = []
         for value, told in ticks:
-            parts.append(_line("axis", _LEFT, self.y(value), WIDTH - _RIGHT, self.y(value)))
-            parts.append(_text(_LEFT - 5, self.y(value) + 3, told, "end"))
+            parts.append(line("axis", _LEFT, self.y(value), WIDTH - _RIGHT, self.y(value)))
+            parts.append(text(_LEFT - 5, self.y(value) + 3, told, "end"))
         return parts
 
 
@@ -202,33 +204,3 @@ def _told(point: Mapping[str, Any]) -> str:
 
 def _interval(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f" ({low:.2f} to {high:.2f})"
-
-
-def _svg(kind: str, width: float, height: float, words: str, *parts: Markup | str) -> Markup:
-    head = Markup('<svg class="{}" viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">')
-    return head.format(kind, width, height, words) + Markup("").join(parts) + Markup("</svg>")
-
-
-def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> Markup:
-    return Markup(f'<path class="{escape(kind)}" d="M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}"/>')
-
-
-def _path(kind: str, points: Sequence[tuple[float, float]]) -> Markup:
-    if len(points) < 2:
-        return Markup("")
-    return Markup(f'<path class="{escape(kind)}" d="M{"L".join(f"{x:.1f} {y:.1f}" for x, y in points)}"/>')
-
-
-def _rect(kind: str, x: float, y: float, width: float, height: float) -> Markup:
-    size = f'x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}" height="{max(height, 0):.1f}"'
-    return Markup(f'<rect class="{escape(kind)}" {size}/>')
-
-
-def _dot(kind: str, x: float, y: float, radius: float, told: str = "") -> Markup:
-    title = Markup("<title>{}</title>").format(told) if told else Markup("")
-    circle = Markup(f'<circle class="{escape(kind)}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}">')
-    return circle + title + Markup("</circle>")
-
-
-def _text(x: float, y: float, told: str, anchor: str) -> Markup:
-    return Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(x, y, anchor, told)
