@@ -315,16 +315,13 @@ def _open(
                 raise InputError(f"no split {split!r}", fix=f"There are: {', '.join(mix)}")
             mix = mix[split]
         return Rows(mix), Disk()
-    from curate.mixes.load import load_mix
-
-    dataset = load_mix(mix, rev, split, media=not stream, vectors=False, workspace=workspace)
-    if not stream:
-        return Rows(dataset), Disk()
-    from curate.mixes.files import open_files
+    from curate.mixes.load import load_mix, open_files
     from curate.mixes.versions import find_workspace, resolve
 
     place = find_workspace(workspace)
-    return Rows(dataset), open_files(place, mix, resolve(place, mix, rev))
+    commit = resolve(place, mix, rev)
+    rows = Rows(load_mix(mix, commit, split, media=not stream, vectors=False, workspace=workspace))
+    return rows, open_files(place, mix, commit) if stream else Disk()
 
 
 def _place() -> tuple[int, int]:

@@ -1,13 +1,16 @@
 """A version's directory as it is published: rows by split, and packs that hold small real clips."""
 
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from curate.mixes.build import build
 from curate.mixes.packs import write_media_pack
 from curate.mixes.rows import FEATURES
+from curate.workspace import Workspace
 from tests.mixes.loading.clips import Film
 
 CLIPS, PACKED = 23, 10
@@ -60,3 +63,11 @@ def version(tmp_path_factory: pytest.TempPathFactory, contents: dict[str, bytes]
         table = pa.Table.from_pylist(rows, schema=FEATURES.arrow_schema)
         pq.write_table(table, directory / f"{split}-00000.parquet")
     return directory
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Workspace:
+    """A workspace with version 1 of the mix `base`. Tests read it and change nothing."""
+    workspace = Workspace(shutil.copytree(template, tmp_path_factory.mktemp("published") / "workspace"))
+    build(workspace, "base", who="ana", why="to load it")
+    return workspace
