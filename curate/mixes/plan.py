@@ -5,7 +5,7 @@ from typing import Any
 
 from curate.mixes.draft import make_draft
 from curate.mixes.load import read_lock
-from curate.mixes.solving.program import budget_of
+from curate.mixes.solving.problem import budget_of
 from curate.mixes.verify import history
 from curate.workspace import Workspace
 

@@ -14,7 +14,8 @@ from curate.specs import Capability
 @dataclass(frozen=True)
 class Supply:
     """clips: current clips with their video, duplicate_group and embedding, without those someone called bad.
-    labels: the labels in force on them, of configured capabilities, without contested ones.
+    labels: the labels in force on them, of configured capabilities, without contested ones; and whether each is
+    `reviewed`: settled by a review, or by annotators who agree.
     contested: by capability, the clips whose label waits for a reviewer; without another label the clip is left out."""
 
     clips: pl.DataFrame
@@ -25,7 +26,19 @@ class Supply:
 
 def gather(catalog: Catalog, capabilities: Mapping[str, Capability]) -> Supply:
     """Kept clips and labelled ones: a label outlives the discovery that its clip has a better twin."""
-    every_label = views.labels(catalog).filter(pl.col("capability").is_in(list(capabilities))).collect()
+    agreed = (
+        catalog.scan("agreements")
+        .filter(pl.col("annotators").list.len() >= 2, ~pl.col("contested"))
+        .select("capability", "clip_id", agreed=pl.lit(value=True))
+    )
+    every_label = (
+        views.labels(catalog)
+        .filter(pl.col("capability").is_in(list(capabilities)))
+        .join(agreed, on=["capability", "clip_id"], how="left")
+        .with_columns(reviewed=(pl.col("purpose") == "review") | pl.col("agreed").fill_null(value=False))
+        .drop("agreed")
+        .collect()
+    )
     bad = every_label.filter(pl.col("verdict") == "bad_clip").select("clip_id")
     labels = every_label.filter(~pl.col("contested"))
     contested = every_label.filter("contested").join(bad, on="clip_id", how="anti")

@@ -1,213 +1,394 @@
 """How much of each share the limits allow: the linear program behind a mix, solved with HiGHS through SciPy.
 
-Clips of one video that can serve the same shares are one cell; the variables say how many distinct clips of each cell
-serve each share, and how many repeats. Filling a share is worth less the fuller it is (concave, piecewise linear), so
-where two shares want a clip, the emptier one gets it. Small costs prefer another clip to a repeat and another video to
-a second clip of one; a small gain takes negatives where they are allowed. Cells grow with the number of videos: 5,000
-labelled clips of 625 videos with ten shares take about 3 s on a busy core, 20,000 of 2,500 videos about 50 s.
+The variables say how many distinct clips of each kind (`kinds`) serve each share, and how often each share repeats its
+positives. Filling a share is worth less the fuller it is (concave, piecewise linear), so where two shares want a clip,
+the emptier one gets it. A minimum is worth more than any of that; where it cannot be met, it is short, and the rest is
+filled all the same. Small costs prefer another clip to a repeat; a small gain takes negatives where they are allowed.
+
+The limit per video comes in as cuts over sets of kinds (`videos`), found one by one until none is broken. Where kinds
+were merged, the prices of the solution (its duals) say what each clip is worth; kinds whose clips differ in that are
+parted and the program is solved again. At any such prices, what all clips together are worth above them bounds what the
+best selection could reach, so how far a solution is from the best is known without solving the larger program.
 """
 
-import math
-from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-import polars as pl
 from scipy.optimize import linprog
-from scipy.sparse import coo_array
+from scipy.sparse import coo_array, csr_array, vstack
 
 from curate.errors import CurateError
-from curate.identity import work_key
-from curate.specs.mix import Limits, Mix
+from curate.mixes.solving import videos
+from curate.mixes.solving.kinds import Kinds, kinds_of, parted
+from curate.mixes.solving.problem import Problem
 
-REPLAY = "replay"
-TOLERANCE = 1e-6
-_WORTH = (4.0, 3.0, 2.0, 1.0)
+PER_VIDEO, PER_SOURCE, PER_LICENCE = 32, 64, 128
+"""Limits that are rows of the program, as bits beside those of `curate.mixes.solving.problem`."""
+
+WORTH = np.array([4.0, 3.0, 2.0, 1.0])
 """Worth of a unit in each quarter of a share."""
-_REPEAT_COST, _NEGATIVE_BONUS, _SAME_VIDEO_COST = 0.02, 0.005, 0.001
+MINIMUM_WORTH = 1000.0
+"""Worth of a clip that a minimum lacks."""
+REPEAT_COST, NEGATIVE_BONUS = 0.02, 0.005
+"""Of a unit."""
+_MOST_CUTS, _MOST_ROUNDS = 200, 6
+_MANY = 60_000
+_CLOSE = 1e-3
 
 
 @dataclass(frozen=True)
-class Cell:
-    """Clips of one video that can serve the same roles. roles: (capability, is it a positive there)."""
+class Prices:
+    """What a unit of each constraint is worth, none below 0: amounts in clips of a typical size."""
 
-    video_id: str
-    roles: tuple[tuple[str, bool], ...]
-    clip_ids: tuple[str, ...]
-    size: float  # mean over the clips, in the budget's unit
+    amount: np.ndarray
+    negatives: np.ndarray
+    repeats: np.ndarray
+    minimum: np.ndarray
+    floors: np.ndarray
+    source: np.ndarray
+    licence: np.ndarray
+    cuts: np.ndarray
 
-
-@dataclass(frozen=True)
-class Problem:
-    mix: Mix
-    cells: tuple[Cell, ...]
-    size: dict[str, float]  # of each clip: 1, or hours
-    demand: dict[str, float]  # of each capability, in the budget's unit
-    negatives: Mapping[str, float]
-    unit: Literal["clips", "h"]
-
-    @property
-    def limits(self) -> Limits:
-        return self.mix.limits
+    def binds(self, limit: int) -> bool:
+        """Whether lifting a limit of the program's rows can change what is best."""
+        of = {PER_VIDEO: self.cuts, PER_SOURCE: self.source, PER_LICENCE: self.licence}[limit]
+        return bool((of > 1e-9).any())
 
 
 @dataclass(frozen=True)
 class Feasible:
-    amounts: dict[str, float]
-    taken: dict[tuple[int, str], float]  # distinct clips by cell number and role
+    """A solution of the program.
+
+    Attributes:
+        amounts: of each share, in the unit.
+        taken: distinct clips of each pair of `Kinds`.
+        floors: distinct positives in each slice with a minimum. minimum: of each share.
+        value: the program's objective. bound: what no selection under the limits exceeds, the value itself where kinds
+            are exact.
+        cuts: the sets of kinds that had to be held to the limit per video.
+        crowding: f of each kind alone, where there is that limit.
+        prices: the duals.
+        scale: the typical size.
+    """
+
+    amounts: np.ndarray
+    taken: np.ndarray
+    floors: np.ndarray
+    minimum: np.ndarray
+    value: float
+    bound: float
+    cuts: tuple[np.ndarray, ...]
+    crowding: np.ndarray | None
+    prices: Prices | None
+    scale: float
 
 
-def budget_of(mix: Mix) -> float:
-    return float(mix.budget.clips) if mix.budget.clips is not None else float(mix.budget.hours or 0)
+def best(problem: Problem) -> tuple[Kinds, Feasible]:
+    """The kinds of a problem and the program's solution, with merged kinds parted until the bound is near."""
+    kinds = kinds_of(problem)
+    found = maximise(problem, kinds)
+    if kinds.exact or found.prices is None:
+        return kinds, found
+    lowest = np.inf
+    for _ in range(_MOST_ROUNDS):
+        worth = worth_of(problem, kinds, found)
+        lowest = min(lowest, bound(problem, kinds, found, worth))
+        if lowest - found.value <= _CLOSE * full_worth(problem, found.scale) or len(kinds.count) > _MANY:
+            break
+        kinds = parted(problem, kinds, worth)
+        found = maximise(problem, kinds)
+    return kinds, replace(found, bound=lowest)
 
 
-def shares_of(mix: Mix) -> dict[str, float]:
-    shares = {name: share.share for name, share in sorted(mix.capabilities.items())}
-    return {**shares, REPLAY: mix.replay.share} if mix.replay.share > 0 else shares
+def maximise(problem: Problem, kinds: Kinds, *, lifted: int = 0, only: int | None = None) -> Feasible:
+    """The linear program over kinds.
+
+    Args:
+        lifted: bits of limits that do not hold.
+        only: the number of a role that has all clips for itself.
+    """
+    usable = (kinds.pair_why & ~lifted) == 0
+    if only is not None:
+        usable &= kinds.pair_role == only
+    pairs = np.flatnonzero(usable)
+    roles = len(problem.roles)
+    if not len(pairs):
+        none = np.zeros(roles)
+        empty = np.zeros(len(kinds.pair_kind))
+        return Feasible(none, empty, np.zeros(len(problem.slices)), none, 0.0, 0.0, (), None, None, 1.0)
+    limit = None if lifted & PER_VIDEO else problem.mix.limits.per_video
+    in_video = kinds.in_video
+    crowding = videos.most_of_each(in_video, limit) if in_video is not None and limit is not None else None
+    program = _Program(problem, kinds, pairs, lifted, only, crowding)
+    cuts = _first_cuts(kinds, pairs, roles, only) if in_video is not None and limit is not None else []
+    tried = 0
+    while True:
+        levels = [videos.most(in_video, limit, cut) for cut in cuts] if in_video is not None and limit else []
+        solved = program.solve(cuts, levels)
+        if in_video is None or limit is None or tried >= _MOST_CUTS:
+            break
+        totals = np.bincount(kinds.pair_kind[pairs], weights=solved.x[: len(pairs)], minlength=len(kinds.count))
+        worst = videos.broken(in_video, limit, totals)
+        if worst is None or (not kinds.exact and worst[1] <= _CLOSE * totals.sum()):
+            break
+        cuts.append(worst[0])
+        tried += 1
+    return program.read(solved, tuple(cuts))
 
 
-def demand_of(mix: Mix) -> dict[str, float]:
-    """Each share in the budget's unit; whole clips by largest remainder."""
-    exact = {role: share * budget_of(mix) for role, share in shares_of(mix).items()}
-    if mix.budget.clips is None:
-        return exact
-    whole: dict[str, float] = {role: math.floor(amount + TOLERANCE) for role, amount in exact.items()}
-    left = math.floor(sum(exact.values()) + TOLERANCE) - sum(whole.values())
-    for role in sorted(exact, key=lambda role: (whole[role] - exact[role], role))[: int(left)]:
-        whole[role] += 1
-    return whole
+def worth_of(problem: Problem, kinds: Kinds, found: Feasible, *, lifted: int = 0) -> np.ndarray:
+    """What each offer is worth at the prices of a solution, above what its clip costs; -inf where it is forbidden."""
+    prices = found.prices
+    assert prices is not None
+    role, clip = problem.offer_role, problem.offer_clip
+    positive = problem.offer_positive
+    size = problem.size[clip] / found.scale
+    worth = size * (prices.amount[role] + prices.negatives[role] * problem.negatives[role])
+    worth += positive * (size * prices.repeats[role] * (problem.most[role] - 1) + prices.minimum[role])
+    worth += ~positive * size * (NEGATIVE_BONUS - prices.negatives[role])
+    worth += np.bincount(problem.slice_offer, weights=prices.floors[problem.slice_of], minlength=len(role))
+    cost = prices.source[problem.source] + prices.licence[problem.licence]
+    in_cuts = np.zeros(len(kinds.count))
+    for cut, price in zip(found.cuts, prices.cuts, strict=True):
+        in_cuts += cut * price
+    worth -= cost[clip] + in_cuts[kinds.of[clip]]
+    worth[(problem.offer_why & ~lifted) != 0] = -np.inf
+    return worth
 
 
-def allowed_clips(clips: pl.DataFrame, labels: pl.DataFrame, limits: Limits, seed: int) -> pl.DataFrame:
-    """`clips` under the licence and duplicate limits, sorted by a hash of the seed and the clip id."""
-    if limits.licences is not None:
-        clips = clips.filter(pl.col("licence").is_in(limits.licences))
-    counts = labels.group_by("clip_id").agg(
-        present=(pl.col("verdict") == "present").sum(), labelled=pl.col("verdict").is_in(["present", "absent"]).sum()
-    )
-    order = pl.Series([work_key(seed, clip_id) for clip_id in clips["clip_id"]], dtype=pl.String)
-    return (
-        clips.join(counts, on="clip_id", how="left", maintain_order="left")
-        .with_columns(pl.col("present", "labelled").fill_null(0), order=order)
-        .sort("present", "labelled", "order", descending=[True, True, False])
-        .filter(pl.int_range(pl.len()).over("duplicate_group") < limits.per_duplicate_group)
-        .sort("order")
-    )
+def bound(problem: Problem, kinds: Kinds, found: Feasible, worth: np.ndarray) -> float:
+    """What no selection under the limits exceeds, by the prices of a solution (weak duality, clip by clip)."""
+    prices, limits = found.prices, problem.mix.limits
+    assert prices is not None
+    above = np.zeros(len(problem.size))
+    np.maximum.at(above, problem.offer_clip, worth)
+    total = 0.0
+    serving = kinds.of >= 0
+    each = np.bincount(kinds.of[serving], weights=above[serving], minlength=len(kinds.count))
+    if found.crowding is not None:
+        most = np.zeros(len(kinds.count))
+        np.maximum.at(most, kinds.of[serving], above[serving])
+        each = np.minimum(each, most * found.crowding)
+    total += each.sum()
+    step = problem.demand / found.scale / len(WORTH)
+    total += (np.maximum(WORTH[None, :] - prices.amount[:, None], 0).sum(axis=1) * step).sum()
+    if limits.per_source is not None:
+        total += prices.source.sum() * limits.per_source
+    held = np.isfinite(problem.licence_limits)
+    total += (prices.licence[held] * problem.licence_limits[held]).sum()
+    if kinds.in_video is not None and limits.per_video is not None:
+        for cut, price in zip(found.cuts, prices.cuts, strict=True):
+            total += price * videos.most(kinds.in_video, limits.per_video, cut) if price > 0 else 0.0
+    total += (np.maximum(MINIMUM_WORTH - prices.minimum, 0) * problem.minimum).sum()
+    total += (np.maximum(MINIMUM_WORTH - prices.floors, 0) * problem.floors).sum()
+    return float(total)
 
 
-def pose(clips: pl.DataFrame, labels: pl.DataFrame, mix: Mix, negatives: Mapping[str, float]) -> Problem:
-    by_clips = mix.budget.clips is not None
-    wanted = {role: amount for role, amount in demand_of(mix).items() if role != REPLAY}
-    usable = allowed_clips(clips, labels, mix.limits, mix.seed)
-    sizes = dict(usable.select("clip_id", pl.lit(1.0) if by_clips else pl.col("duration_s") / 3600).iter_rows())
-    roles: defaultdict[str, list[tuple[str, bool]]] = defaultdict(list)
-    for clip_id, capability, verdict in labels.select("clip_id", "capability", "verdict").iter_rows():
-        if capability in wanted and (verdict == "present" or (verdict == "absent" and negatives[capability] > 0)):
-            roles[clip_id].append((capability, verdict == "present"))
-    members: defaultdict[tuple[str, tuple[tuple[str, bool], ...]], list[str]] = defaultdict(list)
-    for clip_id, video_id in usable.select("clip_id", "video_id").iter_rows():
-        if roles[clip_id]:
-            members[video_id, tuple(sorted(roles[clip_id]))].append(clip_id)
-    cells = tuple(
-        Cell(video_id, signature, tuple(ids), sum(sizes[clip_id] for clip_id in ids) / len(ids))
-        for (video_id, signature), ids in sorted(members.items())
-    )
-    return Problem(mix, cells, sizes, wanted, negatives, "clips" if by_clips else "h")
+def worth_of_amounts(
+    problem: Problem,
+    amounts: np.ndarray,
+    *,
+    repeats: np.ndarray,
+    negatives: np.ndarray,
+    minimum: np.ndarray,
+    floors: np.ndarray,
+    scale: float,
+) -> float:
+    """The program's objective of a selection.
+
+    Args:
+        amounts: of each share; repeats, negatives: the parts of it.
+        minimum: distinct positives of each share. floors: of each slice with a minimum.
+    """
+    step = problem.demand / len(WORTH)
+    steps = np.clip(amounts[:, None] - step[:, None] * np.arange(len(WORTH)), 0, step[:, None])
+    small = NEGATIVE_BONUS * negatives.sum() - REPEAT_COST * repeats.sum()
+    met = np.minimum(minimum, problem.minimum).sum() + np.minimum(floors, problem.floors).sum()
+    return float(((steps * WORTH).sum() + small) / scale + MINIMUM_WORTH * met)
 
 
-def maximise(problem: Problem) -> Feasible:
-    """The linear program over (cell, role): distinct clips, repeats, and how full each share gets."""
-    if not problem.cells:
-        return Feasible(dict.fromkeys(problem.demand, 0.0), {})
-    scale = sum(cell.size for cell in problem.cells) / len(problem.cells)  # so that a typical clip measures 1
-    pairs = [(k, role, positive) for k, cell in enumerate(problem.cells) for role, positive in cell.roles]
-    clip_of = {(k, role): index for index, (k, role, _) in enumerate(pairs)}
-    repeatable = [
-        (k, role) for k, role, positive in pairs if positive and problem.mix.capabilities[role].max_repeat > 1
-    ]
-    repeat_of = {pair: len(pairs) + index for index, pair in enumerate(repeatable)}
-    fill_from = len(pairs) + len(repeatable)
-    fill_of = {role: fill_from + index * len(_WORTH) for index, role in enumerate(problem.demand)}
-    crowd_from = fill_from + len(problem.demand) * len(_WORTH)
-    videos = {video_id: index for index, video_id in enumerate(sorted({cell.video_id for cell in problem.cells}))}
-    count = crowd_from + len(videos)
+def full_worth(problem: Problem, scale: float) -> float:
+    """What full shares are worth, minimums aside."""
+    return float(problem.demand.sum() * WORTH.mean() / scale)
 
-    cost, upper = np.zeros(count), np.full(count, np.inf)
-    limits, balances = _Rows(), _Rows()
-    in_cell, in_video = [limits.add(len(cell.clip_ids)) for cell in problem.cells], {}
-    for video_id, index in videos.items():
-        crowd = limits.add(1.0)
-        limits.set(crowd, crowd_from + index, -1.0)
-        cost[crowd_from + index] = _SAME_VIDEO_COST
-        in_video[video_id] = [crowd]
-        if problem.limits.per_video is not None:
-            in_video[video_id].append(limits.add(problem.limits.per_video))
-    negative_of = {role: limits.add(0.0) for role in problem.demand}
-    amount_of = {role: balances.add(0.0) for role in problem.demand}
-    for k, role, positive in pairs:
-        cell, clip = problem.cells[k], clip_of[k, role]
-        size = cell.size / scale
-        for row in (in_cell[k], *in_video[cell.video_id]):
-            limits.set(row, clip, 1.0)
-        balances.set(amount_of[role], clip, size)
-        limits.set(negative_of[role], clip, size * ((not positive) - problem.negatives[role]))
-        if not positive:
-            cost[clip] = -_NEGATIVE_BONUS * size
-        if (k, role) in repeat_of:
-            repeat = repeat_of[k, role]
-            balances.set(amount_of[role], repeat, size)
-            limits.set(negative_of[role], repeat, -size * problem.negatives[role])
-            cost[repeat] = _REPEAT_COST * size
-            room = limits.add(0.0)
-            limits.set(room, repeat, 1.0)
-            limits.set(room, clip, 1.0 - problem.mix.capabilities[role].max_repeat)
-    for role, first in fill_of.items():
-        for step, worth in enumerate(_WORTH):
-            balances.set(amount_of[role], first + step, -1.0)
-            cost[first + step] = -worth
-            upper[first + step] = problem.demand[role] / scale / len(_WORTH)
-    solved = linprog(
-        cost,
-        A_ub=limits.matrix(count),
-        b_ub=limits.bounds,
-        A_eq=balances.matrix(count),
-        b_eq=balances.bounds,
-        bounds=np.column_stack([np.zeros(count), upper]),
-        method="highs",
-    )
-    if solved.x is None:
-        raise CurateError(f"the mix could not be solved: {solved.message}", where=problem.mix.name)
-    amounts = {role: float(solved.x[first : first + len(_WORTH)].sum()) * scale for role, first in fill_of.items()}
-    return Feasible(amounts, {pair: float(solved.x[clip]) for pair, clip in clip_of.items()})
+
+def _first_cuts(kinds: Kinds, pairs: np.ndarray, roles: int, only: int | None) -> list[np.ndarray]:
+    """All kinds, and those of each share."""
+    every = np.zeros(len(kinds.count), dtype=bool)
+    every[kinds.pair_kind[pairs]] = True
+    if only is not None:
+        return [every]
+    found = [every]
+    for role in range(roles):
+        mask = np.zeros(len(kinds.count), dtype=bool)
+        mask[kinds.pair_kind[pairs[kinds.pair_role[pairs] == role]]] = True
+        if mask.any():
+            found.append(mask)
+    return found
 
 
 class _Rows:
-    """Rows of a sparse constraint matrix, as they are written down."""
+    """Constraints of one sense, as they are written down: sparse rows and their bounds."""
 
     def __init__(self) -> None:
-        self.bounds: list[float] = []
-        self._entries: list[tuple[int, int, float]] = []
+        self.bounds: list[np.ndarray] = []
+        self.entries: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self.count = 0
 
-    def add(self, bound: float) -> int:
-        self.bounds.append(bound)
-        return len(self.bounds) - 1
+    def add(self, bounds: np.ndarray) -> int:
+        """The number of the first of new rows."""
+        self.bounds.append(np.asarray(bounds, dtype=np.float64))
+        self.count += len(bounds)
+        return self.count - len(bounds)
 
-    def set(self, row: int, column: int, value: float) -> None:
-        self._entries.append((row, column, value))
+    def set(self, rows: np.ndarray, columns: np.ndarray, values: Any) -> None:
+        rows, columns, values = np.broadcast_arrays(rows, columns, np.asarray(values, dtype=np.float64))
+        self.entries.append((rows, columns, values))
 
-    def matrix(self, columns: int) -> coo_array:
-        rows, at, values = zip(*self._entries, strict=True)
-        return coo_array((values, (rows, at)), shape=(len(self.bounds), columns)).tocsr()
+    def matrix(self, columns: int) -> csr_array:
+        rows, at, values = (np.concatenate(part) for part in zip(*self.entries, strict=True))
+        return csr_array(coo_array((values, (rows, at)), shape=(self.count, columns)))
 
 
-def untargeted(mix: Mix, clips: pl.DataFrame, labels: pl.DataFrame, vectors: pl.DataFrame | None) -> pl.DataFrame:
-    """Clips under the limits with a vector, and not labelled present for any of the mix's capabilities."""
-    targeted = labels.filter(pl.col("verdict") == "present", pl.col("capability").is_in(list(mix.capabilities)))
-    known = vectors if vectors is not None else pl.DataFrame(schema={"clip_id": pl.String, "vector": pl.Binary})
-    return (
-        allowed_clips(clips, labels, mix.limits, mix.seed)
-        .join(targeted, on="clip_id", how="anti", maintain_order="left")
-        .join(known.select("clip_id", "vector"), on="clip_id", maintain_order="left")
-    )
+class _Program:
+    """The program's columns: pairs, repeats of each role, quarters of each share, what each minimum lacks."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        kinds: Kinds,
+        pairs: np.ndarray,
+        lifted: int,
+        only: int | None,
+        crowding: np.ndarray | None,
+    ) -> None:
+        self.problem, self.kinds, self.pairs, self.crowding = problem, kinds, pairs, crowding
+        roles = len(problem.roles)
+        self.kind, self.role = kinds.pair_kind[pairs], kinds.pair_role[pairs]
+        self.positive = kinds.pair_positive[pairs]
+        self.scale = float(np.average(kinds.pair_size[pairs], weights=kinds.pair_count[pairs])) or 1.0
+        self.size = kinds.pair_size[pairs] / self.scale
+        self.repeat = len(pairs)
+        self.fill = self.repeat + roles
+        self.lack = self.fill + roles * len(WORTH)
+        self.lack_slice = self.lack + roles
+        self.columns = self.lack_slice + len(problem.slices)
+        every = np.arange(roles)
+        self.cost = np.zeros(self.columns)
+        self.cost[: len(pairs)] = -NEGATIVE_BONUS * self.size * ~self.positive
+        self.cost[self.repeat : self.fill] = REPEAT_COST
+        self.cost[self.fill : self.lack] = -np.tile(WORTH, roles)
+        self.cost[self.lack :] = MINIMUM_WORTH
+        mine = np.ones(roles) if only is None else every == only
+        demand = problem.demand / self.scale * mine
+        self.minimum = problem.minimum * mine
+        self.floors = problem.floors * mine[np.array([role for role, _ in problem.slices], dtype=np.int64)]
+        most = kinds.pair_count[pairs]
+        if crowding is not None:
+            most = np.minimum(most, crowding[self.kind])
+        self.upper = np.concatenate(
+            [most, np.full(roles, np.inf), np.repeat(demand / len(WORTH), len(WORTH)), self.minimum, self.floors]
+        )
+        self.limits, self.balance = _Rows(), _Rows()
+        self._rows(lifted, every)
+
+    def _rows(self, lifted: int, every: np.ndarray) -> None:
+        problem, kinds, limits = self.problem, self.kinds, self.limits
+        column = np.arange(len(self.pairs))
+        roles = len(every)
+        self.amount_at = self.balance.add(np.zeros(roles))
+        self.balance.set(self.role, column, self.size)
+        self.balance.set(every, self.repeat + every, 1.0)
+        self.balance.set(np.repeat(every, len(WORTH)), np.arange(self.fill, self.lack), -1.0)
+        self.negative_at = limits.add(np.zeros(roles))
+        limits.set(self.role, column, self.size * (~self.positive - problem.negatives[self.role]))
+        limits.set(every, self.repeat + every, -problem.negatives)
+        self.repeat_at = limits.add(np.zeros(roles))
+        mine = np.flatnonzero(self.positive)
+        room = self.size[mine] * (1 - problem.most[self.role[mine]])
+        limits.set(self.repeat_at + self.role[mine], mine, room)
+        limits.set(self.repeat_at + every, self.repeat + every, 1.0)
+        self.minimum_at = limits.add(-self.minimum)
+        limits.set(self.minimum_at + self.role[mine], mine, -1.0)
+        limits.set(self.minimum_at + every, self.lack + every, -1.0)
+        self.floor_at = limits.add(-self.floors)
+        if len(problem.slices):
+            members = kinds.slices[:, self.pairs].tocoo()
+            limits.set(self.floor_at + members.row, members.col, -members.data)
+            slices = np.arange(len(problem.slices))
+            limits.set(self.floor_at + slices, self.lack_slice + slices, -1.0)
+        several = np.bincount(self.kind, minlength=len(kinds.count)) > 1
+        row_of = np.cumsum(several) - 1
+        most = kinds.count if self.crowding is None else np.minimum(kinds.count, self.crowding)
+        at = limits.add(most[several])
+        shared = np.flatnonzero(several[self.kind])
+        limits.set(at + row_of[self.kind[shared]], shared, 1.0)
+        self.source_at, self.licence_at = limits.count, limits.count
+        per_source = problem.mix.limits.per_source
+        if per_source is not None and not lifted & PER_SOURCE:
+            self.source_at = limits.add(np.full(len(problem.sources), float(per_source)))
+            limits.set(self.source_at + kinds.source[self.kind], column, 1.0)
+        self.sources = limits.count - self.source_at
+        self.licence_at = limits.count
+        if problem.mix.limits.per_licence and not lifted & PER_LICENCE:
+            held = np.where(np.isfinite(problem.licence_limits), problem.licence_limits, len(problem.size))
+            self.licence_at = limits.add(held)
+            limits.set(self.licence_at + kinds.licence[self.kind], column, 1.0)
+        self.licences = limits.count - self.licence_at
+        self.cut_at = limits.count
+
+    def solve(self, cuts: list[np.ndarray], levels: list[float]) -> Any:
+        matrix, bounds = self.limits.matrix(self.columns), np.concatenate(self.limits.bounds)
+        if cuts:
+            rows = csr_array(np.array([cut[self.kind] for cut in cuts], dtype=np.float64))
+            rows.resize(len(cuts), self.columns)
+            matrix = vstack([matrix, rows], format="csr")
+            bounds = np.concatenate([bounds, levels])
+        solved = linprog(
+            self.cost,
+            A_ub=matrix,
+            b_ub=bounds,
+            A_eq=self.balance.matrix(self.columns),
+            b_eq=np.concatenate(self.balance.bounds),
+            bounds=np.column_stack([np.zeros(self.columns), self.upper]),
+            method="highs",
+        )
+        if solved.x is None:
+            raise CurateError(f"the mix could not be solved: {solved.message}", where=self.problem.mix.name)
+        return solved
+
+    def read(self, solved: Any, cuts: tuple[np.ndarray, ...]) -> Feasible:
+        problem, kinds = self.problem, self.kinds
+        roles = len(problem.roles)
+        price = np.maximum(-solved.ineqlin.marginals, 0)
+        source, licence = np.zeros(len(problem.sources)), np.zeros(len(problem.licences))
+        source[: self.sources] = price[self.source_at : self.source_at + self.sources]
+        licence[: self.licences] = price[self.licence_at : self.licence_at + self.licences]
+        prices = Prices(
+            amount=solved.eqlin.marginals[:roles],
+            negatives=price[self.negative_at : self.negative_at + roles],
+            repeats=price[self.repeat_at : self.repeat_at + roles],
+            minimum=price[self.minimum_at : self.minimum_at + roles],
+            floors=price[self.floor_at : self.floor_at + len(problem.slices)],
+            source=source,
+            licence=licence,
+            cuts=price[self.cut_at : self.cut_at + len(cuts)],
+        )
+        taken = np.zeros(len(kinds.pair_kind))
+        taken[self.pairs] = solved.x[: len(self.pairs)]
+        quarters = solved.x[self.fill : self.lack].reshape(roles, len(WORTH))
+        positive = taken * kinds.pair_positive
+        value = float(-solved.fun + MINIMUM_WORTH * (self.minimum.sum() + self.floors.sum()))
+        return Feasible(
+            amounts=quarters.sum(axis=1) * self.scale,
+            taken=taken,
+            floors=kinds.slices @ taken,
+            minimum=np.bincount(kinds.pair_role, weights=positive, minlength=roles),
+            value=value,
+            bound=value,
+            cuts=cuts,
+            crowding=self.crowding,
+            prices=prices,
+            scale=self.scale,
+        )

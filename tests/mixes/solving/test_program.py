@@ -1,0 +1,29 @@
+"""The program over kinds has the optimum of the program over kinds and videos."""
+
+import pytest
+from hypothesis import given, settings
+
+from benchmarks.mix_by_video import optimum
+from curate.mixes.solving import kinds
+from curate.mixes.solving.program import best, full_worth
+from tests.mixes.solving.worlds import World, worlds
+
+
+@settings(max_examples=150, deadline=None)
+@given(worlds())
+def test_its_optimum_is_that_of_a_program_with_variables_for_each_video(world: World) -> None:
+    problem = world.pose()
+    found = best(problem)[1]
+    assert found.value == found.bound == pytest.approx(optimum(problem), rel=1e-5, abs=1e-3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(worlds())
+def test_merged_kinds_are_feasible_and_their_prices_bound_the_optimum(world: World) -> None:
+    problem = world.pose()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(kinds, "MOST_KINDS", 5)
+        found = best(problem)[1]
+    exact = optimum(problem)
+    assert found.bound >= exact - 1e-3 - 1e-5 * abs(exact)
+    assert found.bound - exact <= 0.5 * full_worth(problem, found.scale) + 1000
