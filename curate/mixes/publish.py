@@ -41,6 +41,19 @@ def publish(
         InputError: the workspace is not under git and DVC, or other mixes in data/ were changed by hand.
         CurateError: git or DVC failed; nothing is published, and the next run completes it.
     """
+    pin(workspace, name, packed, f"Publish mix {name}\n\n{why}\n\nBy: {who}\n")
+    number = max((int(version.revision[1:]) for version in versions(workspace, name)), default=0) + 1
+    facts = {"content": content, "rows": dict(rows)}
+    tag(workspace.root, f"mix/{name}/v{number}", f"Mix {name}/v{number}", facts, who, why)
+    return versions(workspace, name)[-1]
+
+
+def pin(workspace: Workspace, name: str, packed: Path, message: str) -> None:
+    """Makes `packed` what data/NAME is: under DVC, in a commit of data.dvc, and on the default remote if there is one.
+
+    Raises:
+        InputError, CurateError: as `publish`.
+    """
     root = workspace.root
     for needed in (".git", ".dvc"):
         if not (root / needed).exists():
@@ -51,17 +64,14 @@ def publish(
             _restore_others(repo, workspace, name)
             _place(packed, workspace.data / name)
             _add(repo, workspace)
-            _commit(root, f"Publish mix {name}\n\n{why}\n\nBy: {who}\n")
-            _push(repo, workspace)
+            commit(root, message)
+            push(repo, workspace)
     except DvcException as error:
         raise CurateError(
             f"DVC failed: {' '.join(str(error).split())}",
             where=root,
             fix="Nothing is published; mend it, then run the command again",
         ) from error
-    number = max((int(version.revision[1:]) for version in versions(workspace, name)), default=0) + 1
-    _tag(root, f"mix/{name}/v{number}", {"content": content, "rows": dict(rows)}, who, why)
-    return versions(workspace, name)[-1]
 
 
 def _restore_others(repo: Repo, workspace: Workspace, name: str) -> None:
@@ -106,7 +116,7 @@ def _add(repo: Repo, workspace: Workspace) -> None:
     repo.add(str(workspace.data))
 
 
-def _commit(root: Path, message: str) -> None:
+def commit(root: Path, message: str) -> None:
     """Commits data.dvc and what a clone needs to read it. Hooks are for people's code: they do not run."""
     known = set(git(root, "ls-tree", "-r", "--name-only", "HEAD", "--", *_DVC_FILES, check=False).split())
     paths = ["data.dvc", *(path for path in _DVC_FILES if path not in known)]
@@ -116,22 +126,23 @@ def _commit(root: Path, message: str) -> None:
     git(root, "add", "--force", "--", *paths)
     if not git(root, "status", "--porcelain", "--untracked-files=no", "--", *paths).strip():
         return
-    git(root, *_identity(root), "commit", "--no-verify", "--quiet", "--only", "--message", message, "--", *paths)
+    git(root, *identity(root), "commit", "--no-verify", "--quiet", "--only", "--message", message, "--", *paths)
 
 
-def _push(repo: Repo, workspace: Workspace) -> None:
+def push(repo: Repo, workspace: Workspace) -> None:
     """To the default remote, if the workspace has one."""
     if repo.config["core"].get("remote"):
         repo.push([str(workspace.root / "data.dvc")])
 
 
-def _tag(root: Path, tag: str, facts: Mapping[str, object], who: str, why: str) -> None:
-    message = f"Mix {tag.removeprefix('mix/')}\n\n{json.dumps(facts, sort_keys=True)}\n\n{why}\n\nBy: {who}\n"
-    git(root, *_identity(root), "tag", "--annotate", tag, "--message", message)
+def tag(root: Path, tag: str, title: str, facts: Mapping[str, object], who: str, why: str) -> None:
+    """Writes an annotated tag whose message holds facts as one line of JSON."""
+    message = f"{title}\n\n{json.dumps(facts, sort_keys=True)}\n\n{why}\n\nBy: {who}\n"
+    git(root, *identity(root), "tag", "--annotate", tag, "--message", message)
 
 
-def _identity(root: Path) -> list[str]:
-    """Who commits, where the user has not told git."""
+def identity(root: Path) -> list[str]:
+    """Options of git that say who commits, where the user has not told it."""
     options = []
     for key, variable, value in (
         ("user.name", "GIT_COMMITTER_NAME", "curate"),

@@ -35,7 +35,7 @@ def dvc(root: Path, *arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=root, check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("step", ["_place", "_add", "_commit", "_push", "_tag"])
+@pytest.mark.parametrize("step", ["_place", "_add", "commit", "push", "tag"])
 def test_a_kill_after_any_step_shows_no_new_version_and_the_next_run_completes_it(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -50,7 +50,7 @@ def test_a_kill_after_any_step_shows_no_new_version_and_the_next_run_completes_i
         patch.setattr(publishing, step, killed)
         with pytest.raises(KeyboardInterrupt):
             release(workspace, "base", "two")
-    complete = step == "_tag"
+    complete = step == "tag"
     assert [version.revision for version in versions(workspace, "base")] == (["v1", "v2"] if complete else ["v1"])
     assert read_lock("base", "v1", workspace=workspace.root)["text"] == "one"
     shutil.rmtree(workspace.state / "tmp")
