@@ -18,6 +18,7 @@ from curate.mixes.load import LOCK, read_lock
 from curate.mixes.lock import lock_text
 from curate.mixes.packs import Pack, packs_of
 from curate.mixes.publish import publish
+from curate.mixes.retire import forbidden
 from curate.mixes.split import SPLITS, rows_to_settle
 from curate.mixes.stage import stage
 from curate.mixes.verify import history
@@ -127,7 +128,8 @@ def _fill(workspace: Workspace, directory: Path, draft: Draft, progress: Progres
     """Writes the files of a version; returns its lock, which lists its packs."""
     before = _before(workspace, draft.newest) if draft.newest else None
     packs = stage(
-        workspace, directory, draft.mix.name, draft.chosen, draft.supply, before=before, progress=progress
+        workspace, directory, draft.mix.name, draft.chosen, draft.supply,
+        before=before, refused=frozenset(forbidden(workspace.catalog)), progress=progress,
     )  # fmt: skip
     lock = {**draft.lock, "packs": [pack.record() for pack in packs]}
     write_card(directory, lock)

@@ -24,8 +24,9 @@ from curate.errors import InputError
 from curate.identity import work_key
 from curate.mixes.files import MixFiles, open_files
 from curate.mixes.packs import FRAMES, MEDIA
+from curate.mixes.retire import refuse_retired, warn_withdrawn
 from curate.mixes.rows import FEATURES, FRAME_FEATURES
-from curate.mixes.versions import Version, find_workspace, resolve, versions
+from curate.mixes.versions import Version, find_workspace, resolve, revision_of, versions
 from curate.progress import Progress, silent
 from curate.workspace import Workspace
 
@@ -50,7 +51,7 @@ class Pulled:
 
     Attributes:
         name: of the mix.
-        revision: as asked for, or the commit.
+        revision: v1, v2 ..., or the first digits of the commit.
         files: of the version that are here now, as many as were asked for.
         fetched_bytes: that came from the remote.
         present_bytes: that were here already.
@@ -86,17 +87,18 @@ def load_mix(
 
     Raises:
         InputError: no such mix, revision or split; it lists what there is.
-        CurateError: the data is neither in the cache nor on a remote.
+        CurateError: the data is neither in the cache nor on a remote, or the version was retired.
     """
     place = find_workspace(workspace)
-    files = open_files(place, name, resolve(place, name, rev))
+    files, revision = _open(place, name, rev)
     known = _row_files(files)
-    if split is not None and split not in known:
-        raise InputError(f"mix {name} has no split {split!r}", where=files.where, fix=f"It has: {', '.join(known)}")
+    if split is not None:
+        _check_split(files, split)
     wanted = [split] if split else list(known)
     kinds = {ROWS, *([MEDIA] if media else []), *([FRAMES] if vectors else [])}
     here = _fetch(files, _paths(files, kinds, wanted), silent)
     loaded = {each: _open_split(place, files, each, here, media=media, vectors=vectors) for each in wanted}
+    warn_withdrawn(place, name, revision, (clip for each in loaded.values() for clip in each["clip_id"]))
     return loaded[split] if split else datasets.DatasetDict(loaded)
 
 
@@ -154,7 +156,7 @@ def fetch(
         InputError: no such mix or revision.
         CurateError: a file is neither in the cache nor on a remote, or is damaged there.
     """
-    files = open_files(workspace, name, resolve(workspace, name, rev))
+    files, _ = _open(workspace, name, rev)
     return _fetch(files, _paths(files, set(kinds), splits), progress)
 
 
@@ -177,11 +179,9 @@ def pull(
         InputError: no such mix, revision or split.
         CurateError: a file is neither in the cache nor on a remote, or is damaged there.
     """
-    commit = resolve(workspace, name, rev)
-    files = open_files(workspace, name, commit)
-    known = _row_files(files)
-    if split is not None and split not in known:
-        raise InputError(f"mix {name} has no split {split!r}", where=files.where, fix=f"It has: {', '.join(known)}")
+    files, revision = _open(workspace, name, rev)
+    if split is not None:
+        _check_split(files, split)
     paths = _paths(files, {ROWS, FRAMES, *([MEDIA] if media else [])}, [split] if split else None)
     missing = {path for path in paths if files.local(path) is None}
     here = _fetch(files, paths, progress)
@@ -191,7 +191,21 @@ def pull(
             files.get(path, directory / path)
     sizes = {path: place.stat().st_size for path, place in here.items()}
     fetched = sum(sizes[path] for path in missing)
-    return Pulled(name, rev or commit[:12], len(paths), fetched, sum(sizes.values()) - fetched, directory)
+    present = sum(sizes.values()) - fetched
+    return Pulled(name, revision, len(paths), fetched, present, directory)
+
+
+def _open(workspace: Workspace, name: str, rev: str | None) -> tuple[MixFiles, str]:
+    """The files and the revision of a version that may be used: a retired one's lock stays, its footage is gone."""
+    commit = resolve(workspace, name, rev)
+    refuse_retired(workspace, name, commit)
+    return open_files(workspace, name, commit), revision_of(workspace, name, commit)
+
+
+def _check_split(files: MixFiles, split: str) -> None:
+    known = ", ".join(_row_files(files))
+    if split not in _row_files(files):
+        raise InputError(f"it has no split {split!r}", where=files.where, fix=f"It has: {known}")
 
 
 def _row_files(files: MixFiles) -> dict[str, list[str]]:

@@ -87,6 +87,12 @@ def resolve(workspace: Workspace, name: str, rev: str | None) -> str:
     return commit.strip()
 
 
+def revision_of(workspace: Workspace, name: str, commit: str) -> str:
+    """v1, v2 ... where a commit is a version's, else its first 12 digits."""
+    named = [version.revision for version in versions(workspace, name) if version.commit == commit]
+    return named[-1] if named else commit[:12]
+
+
 def find_workspace(start: Path | str) -> Workspace:
     """The workspace that holds `start`; a clone that has nothing but data.dvc will do.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from curate.analyze.embed import load_embedder, model_id
 from curate.errors import InputError
 from curate.mixes.load import load_mix, read_lock
-from curate.mixes.versions import resolve, versions
+from curate.mixes.versions import resolve, revision_of
 from curate.model.definitions import Definition, Encoded, as_definition, encode
 from curate.model.examples import Example, examples_of, read_rows
 
@@ -67,7 +67,7 @@ def open_mix(workspace: Workspace, name: str, rev: str | None = None) -> Publish
     Raises:
         InputError: no such mix or revision, or the workspace embeds with another model than the mix was built with.
     """
-    revision = _revision(workspace, name, rev)
+    revision = revision_of(workspace, name, resolve(workspace, name, rev))
     mix = PublishedMix(workspace, name, revision, read_lock(name, revision, workspace=workspace.root))
     own = model_id(workspace.analysis().embedding)
     if own != mix.embedding_model:
@@ -77,10 +77,3 @@ def open_mix(workspace: Workspace, name: str, rev: str | None = None) -> Publish
             fix="Set `embedding` to the mix's model, or build the mix again",
         )
     return mix
-
-
-def _revision(workspace: Workspace, name: str, rev: str | None) -> str:
-    """v1, v2 ... where the revision is a version's, else the first 12 digits of its commit."""
-    commit = resolve(workspace, name, rev)
-    named = [version.revision for version in versions(workspace, name) if version.commit == commit]
-    return named[-1] if named else commit[:12]
