@@ -429,6 +429,7 @@ TABLES: dict[str, Table] = {
 }
 
 _COMPACT_AFTER_FILES = 64
+_ERASED_AT_ONCE = 5_000
 
 
 @dataclass(frozen=True)
@@ -493,6 +494,24 @@ class Catalog:
     def versions(self) -> dict[str, int]:
         """The current version of each table that exists: what a lock pins."""
         return {name: DeltaTable(self._path(name)).version() for name in TABLES if self._exists(name)}
+
+    def erase(self, table: str, column: str, values: Sequence[str]) -> int:
+        """Takes the rows with one of these values away for good, from every version of the table.
+
+        Only a takedown may: earlier versions of the table cannot be read after it. Hold the locks of whoever writes.
+
+        Returns:
+            The number of rows taken from the newest version.
+        """
+        if not self._exists(table) or not values:
+            return 0
+        delta, gone = DeltaTable(self._path(table)), 0
+        for start in range(0, len(values), _ERASED_AT_ONCE):
+            quoted = (value.replace("'", "''") for value in values[start : start + _ERASED_AT_ONCE])
+            listed = ", ".join(f"'{value}'" for value in quoted)
+            gone += int(delta.delete(f"{column} IN ({listed})")["num_deleted_rows"])
+        delta.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+        return gone
 
     def compact(self, table: str) -> None:
         """Merges small files. Rows stay as they are, so a reader of any version sees what it saw."""

@@ -18,7 +18,7 @@ from curate.errors import InputError
 from curate.identity import work_key
 from curate.workspace import new_run_id
 
-COLLECTION, LABEL_ORDER, RELEASE = "collection", "label-order", "release"
+COLLECTION, LABEL_ORDER, RELEASE, WITHDRAWAL = "collection", "label-order", "release", "withdrawal"
 PROPOSED, APPROVED, REJECTED, DONE = "proposed", "approved", "rejected", "done"
 
 
@@ -28,8 +28,8 @@ class Decision:
 
     Attributes:
         decision_id: 16 hex digits over kind, subject, plan and round.
-        kind: collection, label-order, release.
-        subject: a capability, or a mix.
+        kind: collection, label-order, release, withdrawal.
+        subject: a capability, a mix, or what is withdrawn.
         status: proposed, approved, rejected, done.
         who, why: of the newest step that a person took.
         plan: what is carried out.

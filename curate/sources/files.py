@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import polars as pl
+
+from curate import views
 from curate.catalog import Catalog
 from curate.errors import InputError
 from curate.identity import file_id, work_key
@@ -44,7 +47,8 @@ class SourceFile:
 
 
 def find_files(workspace: Workspace, sources: Iterable[Source], progress: Progress = silent) -> list[SourceFile]:
-    """The files of some sources, sorted by item, not yet identified. Hidden ones are left out; URLs are fetched.
+    """The files of some sources, sorted by item, not yet identified. Hidden ones are left out; URLs are fetched, but for
+    those that were withdrawn.
 
     Raises:
         InputError: a source's directory does not exist, or its list holds what is no URL: nothing was fetched then.
@@ -137,7 +141,9 @@ def _urls_of(workspace: Workspace, source: Source) -> list[str]:
 
 def _downloads(workspace: Workspace, source: Source, urls: list[str], progress: Progress) -> Iterator[SourceFile]:
     directory = workspace.state / "downloads" / source.id
-    for url, made in fetch_all(urls, directory, source.download, progress):
+    withdrawn = _withdrawn(workspace.catalog, source, urls)
+    yield from withdrawn.values()
+    for url, made in fetch_all([url for url in urls if url not in withdrawn], directory, source.download, progress):
         common: dict[str, Any] = {
             "item": f"{source.id}/{_name_of(url)}",
             "source": source.id,
@@ -153,6 +159,23 @@ def _downloads(workspace: Workspace, source: Source, urls: list[str], progress: 
                 modified_ns=made.path.stat().st_mtime_ns,
                 video_id=made.video_id,
             )
+
+
+def _withdrawn(catalog: Catalog, source: Source, urls: list[str]) -> dict[str, SourceFile]:
+    """The URLs that are not to be fetched again: their content, or all of the source or licence, is withdrawn."""
+    held = set(views.withdrawals(catalog).select("kind", "item").collect().iter_rows())
+    if not held:
+        return {}
+    of_source = ("source", source.id) in held or ("licence", source.licence) in held
+    outcomes = catalog.scan("outcomes").filter(pl.col("stage") == "collect").select("item", "video_id")
+    known = dict(outcomes.collect().iter_rows())
+    found = {}
+    for url in urls:
+        item = f"{source.id}/{_name_of(url)}"
+        video_id = known.get(item) or ""
+        if of_source or ("video", video_id) in held:
+            found[url] = SourceFile(item, source.id, "", source.licence, 0, 0, video_id)
+    return found
 
 
 def _name_of(url: str) -> str:
