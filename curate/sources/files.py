@@ -47,7 +47,7 @@ class SourceFile:
 
 
 def find_files(workspace: Workspace, sources: Iterable[Source], progress: Progress = silent) -> list[SourceFile]:
-    """The files of some sources, sorted by item, not yet identified. Hidden ones are left out; URLs are fetched, but for
+    """The files of some sources, sorted by item, not yet identified. Hidden ones are left out. URLs are fetched, except
     those that were withdrawn.
 
     Raises:
