@@ -1,7 +1,9 @@
-"""A packed mix becomes a version: data/ under DVC, a git commit of data.dvc, the remote, and last an annotated tag.
+"""A packed mix becomes a version: data/ under DVC, the remote, a git commit of data.dvc, and last an annotated tag.
 
 Versions are what the tags say (`versions`), and the tag is written last, so a publication that is interrupted anywhere
-leaves no version behind; the next one takes the same steps again, each of which finds what is done already.
+leaves no version behind; the next one takes the same steps again, each of which finds what is done already. Nothing is
+committed that the remote does not have. A git that was killed leaves its lock files, which no git removes: those of a
+publication that was killed are removed by the next one.
 
 Of the user's git state only data.dvc, .gitignore and, the first time, DVC's own files are committed, never what else is
 in the index.
@@ -14,16 +16,18 @@ tag.
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
-from curate.errors import CurateError, InputError
+from curate.errors import InputError
+from curate.mixes.failing import in_one_line
 from curate.mixes.versions import Version, git, versions
 from curate.workspace import Workspace
 
+_FIX = "Mend it, then run the command again: it goes on where it was"
 _DVC_FILES = (".dvc/config", ".dvc/.gitignore", ".dvcignore")
 
 
@@ -59,19 +63,32 @@ def pin(workspace: Workspace, name: str, packed: Path, message: str) -> None:
         if not (root / needed).exists():
             fix = f"`git init` and `dvc init` in {root}, or `curate init {root}`"
             raise InputError(f"no {needed} here: mixes are versioned with git and DVC", where=root, fix=fix)
+    with in_one_line("nothing is published", where=root, fix=_FIX), _git_at_work(workspace), Repo(str(root)) as repo:
+        repo.scm_context.quiet = True  # it would tell to `git add` what is committed below
+        _restore_others(repo, workspace, name)
+        _place(packed, workspace.data / name)
+        _add(repo, workspace)
+        push(repo, workspace)
+        commit(root, message)
+
+
+@contextmanager
+def _git_at_work(workspace: Workspace) -> Iterator[None]:
+    """Leaves a mark while git may hold locks for us. A mark that is there already is that of a killed publication."""
+    mark = workspace.state / "publishing"
+    if mark.exists():
+        began_s = mark.stat().st_mtime
+        for option in ("--absolute-git-dir", "--git-common-dir"):
+            directory = workspace.root / git(workspace.root, "rev-parse", option).strip()
+            for lock in (*directory.glob("*.lock"), *(directory / "refs").rglob("*.lock")):
+                if lock.stat().st_mtime >= began_s:
+                    lock.unlink()
+    mark.unlink(missing_ok=True)
+    mark.touch()
     try:
-        with Repo(str(root), config={"core": {"autostage": True}}) as repo:
-            _restore_others(repo, workspace, name)
-            _place(packed, workspace.data / name)
-            _add(repo, workspace)
-            commit(root, message)
-            push(repo, workspace)
-    except DvcException as error:
-        raise CurateError(
-            f"DVC failed: {' '.join(str(error).split())}",
-            where=root,
-            fix="Nothing is published; mend it, then run the command again",
-        ) from error
+        yield
+    finally:
+        mark.unlink(missing_ok=True)
 
 
 def _restore_others(repo: Repo, workspace: Workspace, name: str) -> None:
@@ -130,9 +147,15 @@ def commit(root: Path, message: str) -> None:
 
 
 def push(repo: Repo, workspace: Workspace) -> None:
-    """To the default remote, if the workspace has one."""
-    if repo.config["core"].get("remote"):
-        repo.push([str(workspace.root / "data.dvc")])
+    """To the default remote, if the workspace has one.
+
+    Raises:
+        CurateError: it does not take all files. Those that it took stay there: the next push sends the others.
+    """
+    remote = repo.config["core"].get("remote")
+    if remote:
+        with in_one_line("the remote does not take it, nothing is published", where=f"remote {remote}", fix=_FIX):
+            repo.push([str(workspace.root / "data.dvc")])
 
 
 def tag(root: Path, tag: str, title: str, facts: Mapping[str, object], who: str, why: str) -> None:
