@@ -17,6 +17,7 @@ from curate.dedupe.groups import join_groups, leakage_groups
 from curate.errors import CurateError, InputError
 from curate.mixes.lock import make_lock
 from curate.mixes.near import link
+from curate.mixes.retire import retired
 from curate.mixes.solving.chance import turns
 from curate.mixes.solving.problem import SLICES, allowed, as_asked, config_of, drawn_clips
 from curate.mixes.solving.solve import Solution, solve
@@ -33,7 +34,8 @@ _EVALUATION = ("validation", "test")
 
 @dataclass(frozen=True)
 class Draft:
-    """A version that could be published: `chosen` are its clips, `newest` is the version before it."""
+    """A version that could be published: `chosen` are its clips, `newest` is the version before it, and whether that is
+    `retired`."""
 
     mix: Mix
     supply: Supply
@@ -41,10 +43,11 @@ class Draft:
     chosen: pl.DataFrame
     lock: dict[str, Any]
     newest: Version | None
+    retired: bool
 
     @property
     def is_new(self) -> bool:
-        return self.newest is None or self.newest.content != self.lock["content"]
+        return self.newest is None or self.retired or self.newest.content != self.lock["content"]
 
 
 def make_draft(workspace: Workspace, name: str, published: pl.DataFrame) -> Draft:
@@ -65,7 +68,9 @@ def make_draft(workspace: Workspace, name: str, published: pl.DataFrame) -> Draf
     solution = _solve(mix, supply, plan, capabilities)
     chosen = _choose(mix, supply, plan, solution)
     lock = make_lock(mix, capabilities, supply, plan, solution, chosen, workspace.catalog.versions())
-    return Draft(mix, supply, plan, chosen, lock, next(iter(versions(workspace, name)[::-1]), None))
+    newest = next(iter(versions(workspace, name)[::-1]), None)
+    is_retired = newest is not None and (name, newest.revision) in retired(workspace, name)
+    return Draft(mix, supply, plan, chosen, lock, newest, is_retired)
 
 
 def _check_capabilities(workspace: Workspace, mix: Mix, capabilities: Mapping[str, Capability]) -> None:

@@ -12,6 +12,7 @@ or not: `curate.mixes.near`.
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ _CLIP: dict[str, Any] = {
 _HISTORY: dict[str, Any] = {"mix": pl.String, "revision": pl.String, "date": pl.String, "newest": pl.Boolean, **_CLIP}
 _NOT_YET = "~"
 """Sorts after every date."""
+_MADE = pl.concat_str("date", pl.col("revision").str.extract(r"(\d+)").fill_null("").str.zfill(9))
+"""In the order of versions: dates know seconds alone."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,8 @@ def _version_rows(workspace: Workspace, version: Version, *, newest: bool) -> pl
         written = kept.with_suffix(".new")
         clips.write_parquet(written)
         written.replace(kept)
-    return _of_version(clips, version.name, version.revision, version.date, newest=newest)
+    date = datetime.fromisoformat(version.date).astimezone(UTC).isoformat()
+    return _of_version(clips, version.name, version.revision, date, newest=newest)
 
 
 def _kept(path: Path) -> pl.DataFrame | None:
@@ -254,15 +258,16 @@ def _on_two_sides(rows: pl.DataFrame, kind: str, key: list[str]) -> list[Leak]:
 
 
 def _trained_after_it_measured(rows: pl.DataFrame, kind: str, *, newest: bool = False) -> list[Leak]:
-    """Groups in train of a version, and in validation or test of an earlier one or of one as old.
+    """Groups in train of a version, and in validation or test of an earlier one.
 
     Args:
-        newest: only where the version that trains is the newest of its mix.
+        newest: groups in train of the newest version of a mix, and in validation or test of any.
     """
     trains = pl.col("split") == "train"
-    measured = rows.filter(~trains).group_by("group_id").agg(since=pl.col("date").min())
+    rows = rows.with_columns(made=_MADE)
+    measured = rows.filter(~trains).group_by("group_id").agg(since=pl.col("made").min())
     after = rows.filter(trains & (pl.col("newest") | pl.lit(not newest))).join(measured, on="group_id")
-    after = after.filter(pl.lit(newest) | (pl.col("date") >= pl.col("since"))).drop("since")
+    after = after.filter(pl.lit(newest) | (pl.col("made") > pl.col("since"))).drop("since")
     before = rows.filter(~trains).join(after, on="group_id", how="semi")
     return _leaks(pl.concat([after, before], how="diagonal"), kind, ["group_id"])
 
