@@ -11,12 +11,14 @@ from typing import Any
 
 _PUBLIC = {
     "load_mix": "curate.mixes.load",
+    "clip_bytes": "curate.mixes.load",
+    "torch_loader": "curate.mixes.loading.loader",
     "open_workspace": "curate.workspace",
     "create_workspace": "curate.workspace",
     "search_clips": "curate.search.search",
 }
 
-__all__ = ["create_workspace", "load_mix", "open_workspace", "search_clips"]
+__all__ = ["clip_bytes", "create_workspace", "load_mix", "open_workspace", "search_clips", "torch_loader"]
 __version__ = "0.1.0"
 
 

@@ -15,6 +15,7 @@ from curate.cli_collect import collect
 from curate.cli_decide import approve, decisions, proceed, reject
 from curate.cli_gaps import gaps
 from curate.cli_label import label
+from curate.cli_lineage import trace, withdraw
 from curate.cli_mix import mix
 from curate.cli_options import SOME_FAILED, Json, Revision, given_workspace, said
 from curate.cli_search import search
@@ -118,24 +119,8 @@ def outcomes(
     show(rows.sort("stage", "item").select("stage", "item", "outcome", "reason", "value").collect(), as_json=as_json)
 
 
-@app.command()
-def trace(
-    item: Annotated[str, typer.Argument(help="A clip id, video id, or file name.")],
-    as_json: Json = False,
-) -> None:
-    """Everything known about one clip, video or file: why it is in, or why it is out."""
-    from curate.console import out, show
-    from curate.report.trace import trace as run_trace
-
-    found = run_trace(given_workspace(), item)
-    if as_json:
-        show({name: frame.to_dicts() for name, frame in found.items()}, as_json=True)
-        return
-    for name, frame in found.items():
-        out.print(f"\n[bold]{name}[/bold]")
-        show(frame)
-
-
+app.command()(trace)
+app.command()(withdraw)
 app.command()(search)
 app.command()(decisions)
 app.command()(approve)
