@@ -5,6 +5,7 @@ was made: labels, reviews, duplicates and withdrawals are never overwritten ther
 reasons are what the locks can tell, and a clip that they cannot explain was simply chosen instead, or not any more.
 """
 
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -138,7 +139,9 @@ def _labels_of(workspace: Workspace, side: Side, clip_ids: list[str]) -> dict[st
     if not clip_ids:
         return {}
     try:
-        splits = load_mix(side.name, side.commit, media=False, vectors=False, workspace=workspace.root)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it holds withdrawn clips is no news here
+            splits = load_mix(side.name, side.commit, media=False, vectors=False, workspace=workspace.root)
     except CurateError:  # retired, or out of reach: that they differ is known all the same
         return {}
     wanted = set(clip_ids)

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
+from deltalake.exceptions import DeltaError
 
 from curate import views
 from curate.catalog import TABLES, Catalog
@@ -74,10 +75,10 @@ class Reasons:
         moved = [each["clip_id"] for one, other in ((old, new), (new, old)) for each in one.clips.values()
                  if each["clip_id"] not in other.clips]  # fmt: skip
         ids = pl.DataFrame({"clip_id": moved}, schema={"clip_id": pl.String})
-        self._labels = [self._labels_at(ids, side.date) for side in (old, new)]
-        self._contested = [self._contested_at(ids, side.date) for side in (old, new)]
-        self._keepers = [self._keepers_at(ids, side.date) for side in (old, new)]
-        self._first_seen = self._collected(ids)
+        self._labels = [self._labels_at(ids, side) for side in (old, new)]
+        self._contested = [self._contested_at(ids, side) for side in (old, new)]
+        self._keepers = [self._keepers_at(ids, side) for side in (old, new)]
+        self._fresh = self._new_clips(ids)
         self._withdrawn = self._withdrawn_among(ids)
         self._gone = self._not_current(ids)
         self._fails = [self._failing(ids, side.lock["mix"].get("where")) for side in (old, new)]
@@ -94,7 +95,7 @@ class Reasons:
     def _why_in(self, clip: Mapping[str, Any]) -> tuple[str, str]:
         clip_id, roles = clip["clip_id"], clip["roles"]
         before = self._old.lock
-        if clip_id in self._first_seen and self._first_seen[clip_id] > self._old.date:
+        if clip_id in self._fresh:
             return "collected since", f"from {clip['source']}"
         found = next(self._label_news(clip_id, ("present", "absent")), None)
         if found:
@@ -179,11 +180,11 @@ class Reasons:
             else:
                 yield "verdict changed", f"{name} {was} -> {now} by {after[name][1]}"
 
-    def _labels_at(self, ids: pl.DataFrame, when: datetime) -> dict[str, dict[str, tuple[str, str]]]:
-        """By clip and capability, the verdict in force at a time, and whose it was."""
+    def _labels_at(self, ids: pl.DataFrame, side: Side) -> dict[str, dict[str, tuple[str, str]]]:
+        """By clip and capability, the verdict in force then, and whose it was."""
         if self._catalog is None:
             return {}
-        rows = _at(self._catalog, "labels", when).join(ids.lazy(), on="clip_id", how="semi")
+        rows = _at(self._catalog, "labels", side).join(ids.lazy(), on="clip_id", how="semi")
         review = pl.col("purpose") == "review"
         live = rows.sort("updated_at", review, maintain_order=True).unique("label_id", keep="last", maintain_order=True)
         live = live.filter(~pl.col("deleted").fill_null(value=False), pl.col("purpose").fill_null("label") != "gold")
@@ -193,27 +194,28 @@ class Reasons:
             found.setdefault(clip_id, {})[name] = (said[0], said[1])
         return found
 
-    def _contested_at(self, ids: pl.DataFrame, when: datetime) -> dict[str, set[str]]:
+    def _contested_at(self, ids: pl.DataFrame, side: Side) -> dict[str, set[str]]:
         if self._catalog is None:
             return {}
-        rows = _at(self._catalog, "agreements", when).filter("contested").join(ids.lazy(), on="clip_id", how="semi")
+        rows = _at(self._catalog, "agreements", side).filter("contested").join(ids.lazy(), on="clip_id", how="semi")
         found: dict[str, set[str]] = {}
         for clip_id, name in rows.select("clip_id", "capability").collect().iter_rows():
             found.setdefault(clip_id, set()).add(name)
         return found
 
-    def _keepers_at(self, ids: pl.DataFrame, when: datetime) -> dict[str, str | None]:
+    def _keepers_at(self, ids: pl.DataFrame, side: Side) -> dict[str, str | None]:
         if self._catalog is None:
             return {}
-        rows = _at(self._catalog, "keepers", when).join(ids.lazy(), on="clip_id", how="semi")
+        rows = _at(self._catalog, "keepers", side).join(ids.lazy(), on="clip_id", how="semi")
         return dict(rows.select("clip_id", "keeper_id").collect().iter_rows())
 
-    def _collected(self, ids: pl.DataFrame) -> dict[str, datetime]:
-        """When each clip was first known."""
+    def _new_clips(self, ids: pl.DataFrame) -> set[str]:
+        """Clips that the catalog has, and had not when the older version was made."""
         if self._catalog is None:
-            return {}
-        rows = self._catalog.rows("clips").join(ids.lazy(), on="clip_id", how="semi")
-        return dict(rows.group_by("clip_id").agg(pl.col("written_at").min()).collect().iter_rows())
+            return set()
+        before = _at(self._catalog, "clips", self._old).select("clip_id")
+        now = self._catalog.scan("clips").join(ids.lazy(), on="clip_id", how="semi")
+        return set(now.join(before, on="clip_id", how="anti").select("clip_id").collect()["clip_id"])
 
     def _withdrawn_among(self, ids: pl.DataFrame) -> dict[str, str]:
         if self._catalog is None:
@@ -250,10 +252,20 @@ class Reasons:
             return set()
 
 
-def _at(catalog: Catalog, table: str, when: datetime) -> pl.LazyFrame:
-    """The rows of a table as they stood at a time; within the second, since tags know no less."""
-    rows = catalog.history(table).filter(pl.col("written_at").dt.truncate("1s") <= when)
-    return rows.unique(TABLES[table].key, keep="last", maintain_order=True)
+def _at(catalog: Catalog, table: str, side: Side) -> pl.LazyFrame:
+    """The rows of a table as they stood when a version was made, which its lock pins.
+
+    A catalog that was made anew has another history: there it is asked by date, which tags know to the second.
+    """
+    version = side.lock["catalog"].get(table)
+    if version is None:
+        return pl.LazyFrame(schema=catalog.schema(table))
+    try:
+        rows = catalog.rows(table, version)
+        rows.select(pl.len()).collect()
+    except (DeltaError, OSError):
+        rows = catalog.rows(table).filter(pl.col("written_at").dt.truncate("1s") <= side.date)
+    return rows.sort("written_at", maintain_order=True).unique(TABLES[table].key, keep="last", maintain_order=True)
 
 
 def _allowed(clip: Mapping[str, Any], mix: Mapping[str, Any]) -> bool:
