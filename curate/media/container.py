@@ -13,11 +13,9 @@ from pathlib import Path
 import av
 from av.container import InputContainer
 from av.stream import Disposition
-from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from curate.errors import DecodeError
-from curate.media.picture import rotation_of
 from curate.specs.analysis import Limits
 
 FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,h264,hevc,mpegvideo,m4v,mxf,ivf,obu,gif,3gp,dv,rm,wav,mp3,flac"
@@ -25,7 +23,7 @@ FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,h264,hevc,mpegvideo,m4v
 
 _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 
-_SLOWEST, _FASTEST, _MOST_ANAMORPHIC = Fraction(1, 3600), 1000, 10.0
+_SLOWEST, _FASTEST = Fraction(1, 3600), 1000
 
 _UNTIMED = {"avi", "h264", "hevc", "mpegvideo", "m4v"}
 """Containers without presentation timestamps."""
@@ -91,17 +89,6 @@ def nominal_rate(stream: VideoStream) -> Fraction:
         if rate and _SLOWEST <= rate <= _FASTEST:
             return Fraction(rate)
     return Fraction(25)
-
-
-def shown_size(stream: VideoStream, frame: VideoFrame, pixel_aspect: Fraction | None = None) -> tuple[int, int]:
-    """Width and height as a player shows a frame of `stream`: rotated, in square pixels.
-
-    `pixel_aspect` is taken in place of what the container says, or the codec where that says nothing.
-    """
-    aspect = float(pixel_aspect or stream.sample_aspect_ratio or 0)
-    aspect = aspect if 1 / _MOST_ANAMORPHIC <= aspect <= _MOST_ANAMORPHIC else 1.0
-    size = (max(round(frame.width * aspect), 1), frame.height)
-    return size if rotation_of(frame) % 180 == 0 else (size[1], size[0])
 
 
 def _video_stream(container: InputContainer, path: Path, limits: Limits) -> VideoStream:

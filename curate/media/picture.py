@@ -18,6 +18,7 @@ import av
 import av.filter
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from curate.errors import DecodeError
 from curate.media.color import BT2020, needs_mapping, to_bt709
@@ -34,6 +35,7 @@ _FLAGS = {
 }
 _UNSTATED = (2, 3)
 _SAME_SHAPE = 0.02
+_MOST_ANAMORPHIC = 10.0
 _GRAPHS = 8
 """A stream that goes back and forth between formats, or between frames and fields, finds its graphs again."""
 
@@ -43,6 +45,17 @@ _Shape = tuple[int, int, str, int, int, int, int, bool, int, float]
 def rotation_of(frame: VideoFrame) -> int:
     """Degrees clockwise that a player turns the stored picture: 0, 90, 180 or 270."""
     return -90 * round(frame.rotation / 90) % 360
+
+
+def shown_size(stream: VideoStream, frame: VideoFrame, pixel_aspect: Fraction | None = None) -> tuple[int, int]:
+    """Width and height as a player shows a frame of `stream`: rotated, in square pixels.
+
+    `pixel_aspect` is taken in place of what the container says, or the codec where that says nothing.
+    """
+    aspect = float(pixel_aspect or stream.sample_aspect_ratio or 0)
+    aspect = aspect if 1 / _MOST_ANAMORPHIC <= aspect <= _MOST_ANAMORPHIC else 1.0
+    size = (max(round(frame.width * aspect), 1), frame.height)
+    return size if rotation_of(frame) % 180 == 0 else (size[1], size[0])
 
 
 def is_mirrored(frame: VideoFrame) -> bool:

@@ -16,9 +16,9 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from curate.errors import DecodeError
-from curate.media.container import nominal_rate, open_video, shown_size
+from curate.media.container import nominal_rate, open_video
 from curate.media.packets import packets_of
-from curate.media.picture import rotation_of
+from curate.media.picture import rotation_of, shown_size
 from curate.media.walk import Walk
 from curate.specs.analysis import Limits
 

@@ -26,10 +26,11 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from curate.errors import DecodeError
-from curate.media.container import has_timestamps, nominal_rate, shown_size
+from curate.media.container import has_timestamps, nominal_rate
 from curate.media.extent import missing_at_end
 from curate.media.gaps import Gap
 from curate.media.packets import JOINED, packets_of, starts_again
+from curate.media.picture import shown_size
 
 _EPSILON_S = 1e-9
 

@@ -26,14 +26,11 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from curate.errors import DecodeError, InputError
-from curate.media.container import FORMATS, shown_size
-from curate.media.frames import shown_frames
-from curate.media.picture import Scaler
-from curate.media.probe import probe
-from curate.specs.analysis import Limits
+from curate.media.picture import Scaler, shown_size
 
 _EPSILON_S = 1e-6
-_MAX_PIXELS = str(Limits().max_pixels)
+_OPTIONS = {"format_whitelist": "mov,matroska,webm,mpegts"}
+"""What may open a clip: nothing that names other files."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +89,8 @@ def decode_clip(content: bytes, sampling: Sampling, duration_s: float) -> tuple[
 
 def _decode_few(content: bytes, sampling: Sampling, duration_s: float) -> tuple[np.ndarray, np.ndarray] | None:
     """The wanted frames alone; None where the clip is not plain."""
-    options = {"format_whitelist": FORMATS, "max_pixels": _MAX_PIXELS}
     try:
-        with av.open(io.BytesIO(content), options=options, metadata_errors="ignore") as container:
+        with av.open(io.BytesIO(content), options=_OPTIONS, metadata_errors="ignore") as container:
             if len(container.streams.video) != 1 or container.streams.video[0].codec_context is None:
                 return None
             stream = container.streams.video[0]
@@ -196,6 +192,9 @@ def _scaler(width: int, height: int) -> Scaler:
 
 def _decode_all(content: bytes, sampling: Sampling, duration_s: float) -> tuple[np.ndarray, np.ndarray]:
     """The wanted frames by decoding everything, once for the times and once for the pictures."""
+    from curate.media.frames import shown_frames  # these bring configs along: a third of a worker's start
+    from curate.media.probe import probe
+
     with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
         file.write(content)
         file.flush()

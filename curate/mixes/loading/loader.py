@@ -114,10 +114,16 @@ def torch_loader(
             raise InputError(f"{name} is {value}", fix=f"It must be at least {least}")
     if not 0 <= rank < world_size:
         raise InputError(f"rank {rank} of {world_size}", fix="Ranks count from 0")
-    rows, source = _open(mix, rev, split, workspace, stream=stream)
+    pool = Pool(_cores() if workers is None else workers)
+    try:
+        rows, source = _open(mix, rev, split, workspace, stream=stream)
+    except BaseException:
+        pool.close()
+        raise
+    pool.begin(source, sampling)
     return MixLoader(
         rows,
-        source,
+        pool,
         sampling,
         batch_size=batch_size,
         capabilities=rows.capabilities() if capabilities is None else tuple(capabilities),
@@ -125,7 +131,6 @@ def torch_loader(
         seed=seed,
         rank=rank,
         world_size=world_size,
-        workers=_cores() if workers is None else workers,
         drop_last=drop_last,
         on_error=on_error,
     )
@@ -145,7 +150,7 @@ class MixLoader:
     def __init__(
         self,
         rows: Rows,
-        source: Source,
+        pool: Pool,
         sampling: Sampling,
         *,
         batch_size: int,
@@ -154,7 +159,6 @@ class MixLoader:
         seed: int,
         rank: int,
         world_size: int,
-        workers: int,
         drop_last: bool,
         on_error: str,
     ) -> None:
@@ -165,9 +169,9 @@ class MixLoader:
         self._rank, self._world_size = rank, world_size
         self._position = Position()
         self._pinned = torch.cuda.is_available()
-        self._ahead = max(2, -(-4 * workers // batch_size)) if workers else 0
-        self._pool = Pool(workers, source, sampling)
-        self._end = weakref.finalize(self, self._pool.close)
+        self._ahead = max(2, -(-4 * len(pool) // batch_size)) if len(pool) else 0
+        self._pool = pool
+        self._end = weakref.finalize(self, pool.close)
 
     @property
     def epoch(self) -> int:

@@ -2,7 +2,7 @@
 
 They are programs of their own rather than a DataLoader's processes. A forked worker inherits threads and locks of CUDA,
 polars and DVC; a spawned one runs the user's script again and imports torch, which decoding does not need (2 to 3 s and
-300 MB each, against 0.4 s and 70 MB). A DataLoader gives a worker whole batches, so that the first takes as long as one
+300 MB each, against 0.3 s and 60 MB). A DataLoader gives a worker whole batches, so that the first takes as long as one
 process needs for it, and at the end of an epoch workers wait for each other; here all of them decode a batch, a few
 clips at a time. And its memory may be pinned: frames come through a socket into their final place, without /dev/shm,
 which containers keep small.
@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -42,6 +42,7 @@ _AHEAD = 2
 """Pieces that a worker has at a time: one that it decodes, one that it fetches."""
 
 _FETCHES = 8
+_ANSWERS = 4
 _MOST_CLIPS = 16
 _LENGTH = struct.Struct("<Q")
 
@@ -59,16 +60,22 @@ class Pool:
     """Decodes clips in `workers` processes; in this one, at once, where that is 0.
 
     Args:
-        workers: processes. They start here, and take 0.4 s.
-        source: of the clips' bytes.
-        sampling: the frames wanted.
+        workers: processes. They start here, so that what is done before `begin` costs no time.
     """
 
-    def __init__(self, workers: int, source: Source, sampling: Sampling) -> None:
-        self._source, self._sampling = source, sampling
+    def __init__(self, workers: int) -> None:
+        self._source: Source | None = None
+        self._sampling: Sampling | None = None
         self._pieces: queue.SimpleQueue[_Piece | None] = queue.SimpleQueue()
         self._broken: CurateError | None = None
-        self._workers = [_Worker(source, sampling) for _ in range(workers)]
+        self._workers = [_Worker() for _ in range(workers)]
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    def begin(self, source: Source, sampling: Sampling) -> None:
+        """Says, once, where the clips' bytes come from and which frames are wanted."""
+        self._source, self._sampling = source, sampling
         for worker in self._workers:
             threading.Thread(target=self._drive, args=(worker,), daemon=True).start()
 
@@ -96,6 +103,7 @@ class Pool:
             self._pieces.put(None)
 
     def _here(self, piece: _Piece) -> None:
+        assert self._source is not None and self._sampling is not None
         try:
             times: list[Times] = []
             for clip, out in zip(piece.clips, piece.out, strict=True):
@@ -111,6 +119,7 @@ class Pool:
         """Feeds one worker until the pool is closed or the worker dies: then nothing that waits can come."""
         waiting: deque[_Piece] = deque()
         try:
+            worker.send((self._source, self._sampling))
             while True:
                 while len(waiting) < _AHEAD:
                     try:
@@ -145,7 +154,7 @@ class Pool:
 class _Worker:
     """The trainer's end of one process. received: clips of the piece in hand that have come."""
 
-    def __init__(self, source: Source, sampling: Sampling) -> None:
+    def __init__(self) -> None:
         self.received = 0
         self._socket, theirs = socket.socketpair()
         with theirs:
@@ -157,7 +166,6 @@ class _Worker:
                 pass_fds=[theirs.fileno()],
                 env=environment,
             )
-        self.send((source, sampling))
 
     def send(self, message: Any) -> None:
         _send(self._socket, message)
@@ -170,14 +178,12 @@ class _Worker:
             OSError, EOFError: the worker died.
         """
         times: list[Times] = []
-        for self.received, (clip, out) in enumerate(zip(piece.clips, piece.out, strict=True)):
+        for self.received, out in enumerate(piece.out):
             answer = _receive(self._socket)
             if isinstance(answer, CurateError) and not isinstance(answer, DecodeError):
                 raise answer
             if isinstance(answer, np.ndarray):
                 _receive_into(self._socket, out[: len(answer)].data.cast("B"))
-            else:
-                answer = DecodeError(answer.what, where=f"clip {clip.clip_id} in {clip.pack}")
             times.append(answer)
         return times
 
@@ -196,49 +202,69 @@ class _Worker:
         return CurateError(f"a worker that decodes ended {how}", where=where, fix=fix)
 
 
+_Fetched = list[tuple[Clip, "Future[bytes]"]]
+_Answer = tuple[np.ndarray, np.ndarray] | CurateError
+"""Frames and times of a clip, or what is wrong; if that is no DecodeError, the rest of the piece is left out."""
+
+
 def serve(descriptor: int) -> None:
-    """A worker's life: decodes what comes from the trainer until it is gone."""
+    """A worker's life: decodes what comes from the trainer until it is gone.
+
+    What has come is fetched, and what is decoded sent, while the next clip is being decoded.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection = socket.socket(fileno=descriptor)
+    fetched: queue.SimpleQueue[_Fetched] = queue.SimpleQueue()
+    answers: queue.Queue[_Answer] = queue.Queue(_ANSWERS)
+    source, sampling = _receive(connection)
+    threading.Thread(target=_or_end, args=(_listen, connection, source, fetched), daemon=True).start()
+    threading.Thread(target=_or_end, args=(_reply, connection, answers), daemon=True).start()
+    while True:
+        for answer in _answers(fetched.get(), sampling):
+            answers.put(answer)
+
+
+def _or_end(step: Callable[..., None], *arguments: Any) -> None:
+    """Ends the process when the trainer is gone."""
     try:
-        source, sampling = _receive(connection)
-        fetched: queue.SimpleQueue[list[tuple[Clip, Future[bytes]]]] = queue.SimpleQueue()
-        threading.Thread(target=_listen, args=(connection, source, fetched), daemon=True).start()
-        while True:
-            _answer(connection, fetched.get(), sampling)
+        step(*arguments)
     except (OSError, EOFError):
         os._exit(0)
 
 
-def _listen(
-    connection: socket.socket, source: Source, fetched: "queue.SimpleQueue[list[tuple[Clip, Future[bytes]]]]"
-) -> None:
+def _listen(connection: socket.socket, source: Source, fetched: "queue.SimpleQueue[_Fetched]") -> None:
     """Begins to fetch a piece's clips as soon as it is known."""
     with ThreadPoolExecutor(_FETCHES) as threads:
-        while True:
-            try:
+        try:
+            while True:
                 clips = _receive(connection)
-            except (OSError, EOFError):
-                os._exit(0)
-            fetched.put([(clip, threads.submit(source.read, clip.pack, clip.offset, clip.size)) for clip in clips])
+                fetched.put([(clip, threads.submit(source.read, clip.pack, clip.offset, clip.size)) for clip in clips])
+        except (OSError, EOFError):
+            os._exit(0)  # not awaiting what is being fetched
 
 
-def _answer(connection: socket.socket, clips: Sequence[tuple[Clip, "Future[bytes]"]], sampling: Sampling) -> None:
+def _reply(connection: socket.socket, answers: "queue.Queue[_Answer]") -> None:
+    while True:
+        answer = answers.get()
+        if isinstance(answer, CurateError):
+            _send(connection, answer)
+        else:
+            frames, times_s = answer
+            _send(connection, times_s)
+            connection.sendall(frames.data.cast("B"))
+
+
+def _answers(clips: _Fetched, sampling: Sampling) -> Iterator[_Answer]:
     for clip, content in clips:
         try:
-            found = _decoded(clip, content.result(), sampling)
+            yield _decoded(clip, content.result(), sampling)
         except CurateError as error:
-            _send(connection, error)
+            yield error
             return
         except Exception as error:
             fix = "This should not be: please report it"
-            _send(connection, CurateError(f"{type(error).__name__}: {error}", where=f"clip {clip.clip_id}", fix=fix))
+            yield CurateError(f"{type(error).__name__}: {error}", where=f"clip {clip.clip_id}", fix=fix)
             return
-        if isinstance(found, tuple):
-            _send(connection, found[1])
-            connection.sendall(found[0].data.cast("B"))
-        else:
-            _send(connection, found)
 
 
 def _decoded(clip: Clip, content: bytes, sampling: Sampling) -> tuple[np.ndarray, np.ndarray] | DecodeError:
