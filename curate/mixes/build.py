@@ -13,6 +13,7 @@ from curate.decisions import APPROVED, PROPOSED, RELEASE, Decision, decisions, f
 from curate.errors import CurateError
 from curate.mixes.card import write_card
 from curate.mixes.draft import Draft, make_draft, refuse_leaks
+from curate.mixes.failing import in_one_line
 from curate.mixes.files import MixFiles, open_files
 from curate.mixes.load import LOCK, read_lock
 from curate.mixes.lock import lock_text
@@ -127,13 +128,15 @@ def _scratch(workspace: Workspace) -> Path:
 def _fill(workspace: Workspace, directory: Path, draft: Draft, progress: Progress) -> dict[str, Any]:
     """Writes the files of a version; returns its lock, which lists its packs."""
     before = _before(workspace, draft.newest) if draft.newest else None
-    packs = stage(
-        workspace, directory, draft.mix.name, draft.chosen, draft.supply,
-        before=before, refused=frozenset(forbidden(workspace.catalog)), progress=progress,
-    )  # fmt: skip
-    lock = {**draft.lock, "packs": [pack.record() for pack in packs]}
-    write_card(directory, lock)
-    (directory / LOCK).write_text(lock_text(lock))
+    fix = "Make room, then run the command again"
+    with in_one_line("nothing is published", where=workspace.root, fix=fix, kinds=OSError):
+        packs = stage(
+            workspace, directory, draft.mix.name, draft.chosen, draft.supply,
+            before=before, refused=frozenset(forbidden(workspace.catalog)), progress=progress,
+        )  # fmt: skip
+        lock = {**draft.lock, "packs": [pack.record() for pack in packs]}
+        write_card(directory, lock)
+        (directory / LOCK).write_text(lock_text(lock))
     return lock
 
 

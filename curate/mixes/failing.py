@@ -14,8 +14,8 @@ _LOGS = ("dvc", "dvc_data", "dvc_objects")
 
 
 @contextmanager
-def in_one_line(what: str, *, where: object, fix: str) -> Iterator[None]:
-    """Whatever is raised within becomes a CurateError: `what`, and the first reason that was given."""
+def in_one_line(what: str, *, where: object, fix: str, kinds: type[Exception] = Exception) -> Iterator[None]:
+    """What of these kinds is raised within becomes a CurateError: `what`, and the first reason that was given."""
     reasons: list[str] = []
 
     def heard(record: logging.LogRecord) -> bool:
@@ -32,7 +32,7 @@ def in_one_line(what: str, *, where: object, fix: str) -> Iterator[None]:
         yield
     except CurateError:
         raise
-    except Exception as error:
+    except kinds as error:
         raise CurateError(f"{what}: {next(iter(reasons), _words(error))}", where=where, fix=fix) from error
     finally:
         for handler in handlers:

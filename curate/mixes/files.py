@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,10 +25,11 @@ from fsspec import AbstractFileSystem
 
 from curate.errors import CurateError, InputError
 from curate.identity import work_key
+from curate.mixes.failing import in_one_line
 from curate.mixes.versions import git
 from curate.workspace import Workspace
 
-_BLOCK_BYTES = 4 << 20
+_ROOM = "Make room, then run it again: what has come is kept"
 _FIX = "They must be in .dvc/cache or on the remote: `dvc remote list`, and `dvc push` where it was built"
 
 
@@ -117,29 +119,28 @@ class MixFiles:
         Raises:
             CurateError: it is neither here nor on the remote, or what came is not what was published.
         """
-        target.parent.mkdir(parents=True, exist_ok=True)
         local = self.local(path)
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".getting-")
-        os.close(descriptor)
-        temporary = Path(name)
-        try:
-            if local is not None:
-                link(local, temporary)
-            else:
-                self._download(path, temporary)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with in_one_line(f"{path} cannot be kept here", where=self.where, fix=_ROOM, kinds=OSError):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".getting-")
+            os.close(descriptor)
+            temporary = Path(name)
+            try:
+                if local is not None:
+                    link(local, temporary)
+                else:
+                    self._download(path, temporary)
+                temporary.replace(target)
+            finally:
+                temporary.unlink(missing_ok=True)
 
     def _download(self, path: str, target: Path) -> None:
-        remote, digest = self._remote(path), hashlib.md5()
-        with self._reading(path), target.open("wb") as file:
-            source = remote.system.open(remote.path(self.hashes[path]), "rb", block_size=_BLOCK_BYTES)
-            with source:
-                while block := source.read(_BLOCK_BYTES):
-                    digest.update(block)
-                    file.write(block)
-        if digest.hexdigest() != self.hashes[path]:
+        remote = self._remote(path)
+        with self._reading(path):
+            remote.system.get_file(remote.path(self.hashes[path]), str(target))
+            with target.open("rb") as file:
+                digest = hashlib.file_digest(file, "md5").hexdigest()
+        if digest != self.hashes[path]:
             raise self._missing(path, "what the remote holds under its name is damaged")
 
     def _size(self, path: str) -> int:
@@ -216,7 +217,7 @@ def _stores(workspace: Workspace, where: str) -> tuple[Path, Remote | None]:
         with Repo(str(workspace.root)) as repo:
             cache = Path(repo.cache.local.path)
             return cache, _remote(repo) if repo.config["core"].get("remote") else None
-    except (DvcException, OSError) as error:
+    except (DvcException, OSError, sqlite3.Error) as error:
         raise CurateError(f"DVC: {' '.join(str(error).split())}", where=where, fix=_FIX) from error
 
 

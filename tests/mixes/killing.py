@@ -18,7 +18,7 @@ from curate.workspace import Workspace
 from tests.conftest import REPOSITORY
 
 _CHILDREN = """
-import json, os, signal, sys
+import json, os, resource, signal, sys
 from pathlib import Path
 import dvc.api, dvc.commands.init, dvc_s3, s3fs
 from curate.mixes import build, load
@@ -39,6 +39,9 @@ def stop_before(change):
     return lambda: seen
 
 def work(asked):
+    if asked["room"]:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (asked["room"], asked["room"]))
     seen, root = stop_before(asked["stop"]), Path(asked["root"])
     if asked["call"] == "build":
         build.build(Workspace(root), "base", who="ana", why="a round")
@@ -56,7 +59,7 @@ for line in sys.stdin:
             work(json.loads(line))
             status = 0
         except Exception as error:
-            print("failed", " ".join(str(error).split()), flush=True)
+            print("failed", type(error).__name__, " ".join(str(error).split()), flush=True)
         finally:
             os._exit(status)
     print("pid", pid, flush=True)
@@ -74,9 +77,14 @@ class Children:
             [sys.executable, "-c", _CHILDREN], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def start(self, root: Path, call: str = "build", stop: int = 0) -> int:
-        """Begins to build, or to pull a revision: killed before its `stop`-th change to a file, if any."""
-        self._write(json.dumps({"root": str(root), "call": call, "stop": stop}))
+    def start(self, root: Path, call: str = "build", stop: int = 0, room: int = 0) -> int:
+        """Begins to build, or to pull a revision.
+
+        Args:
+            stop: it is killed before this change to a file, if any.
+            room: no file can be written beyond so many bytes, as on a full disk, if any.
+        """
+        self._write(json.dumps({"root": str(root), "call": call, "stop": stop, "room": room}))
         return int(self._read("pid")["pid"])
 
     def wait(self) -> dict[str, str]:
@@ -84,8 +92,8 @@ class Children:
         self._write("wait")
         return self._read("status")
 
-    def run(self, root: Path, call: str = "build", stop: int = 0) -> dict[str, str]:
-        self.start(root, call, stop)
+    def run(self, root: Path, call: str = "build", stop: int = 0, room: int = 0) -> dict[str, str]:
+        self.start(root, call, stop, room)
         return self.wait()
 
     def close(self) -> None:
