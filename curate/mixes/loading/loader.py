@@ -318,7 +318,10 @@ def _open(
             if split not in mix:
                 raise InputError(f"no split {split!r}", fix=f"There are: {', '.join(mix)}")
             mix = mix[split]
-        return Rows(mix), Disk()
+        rows = Rows(mix)
+        if any((row.get("video") or {}).get("path") is None for row in rows.take(np.arange(min(len(rows), 1)))):
+            raise InputError("these rows were loaded without their media", fix="Load them with media=True")
+        return rows, Disk()
     from curate.mixes.load import load_mix, open_files
     from curate.mixes.versions import find_workspace, resolve
 
