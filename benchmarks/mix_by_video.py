@@ -2,6 +2,8 @@
 kinds against. Constraints, worths and costs are the same, and so is the optimum; its size grows with the videos.
 """
 
+from typing import Any
+
 import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import coo_array
@@ -28,10 +30,10 @@ def optimum(problem: Problem) -> float:
     fill = repeat[-1] + 1 + np.arange(roles * steps)
     lack = fill[-1] + 1 + np.arange(roles + slices)
     columns = lack[-1] + 1
-    rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    rows: list[tuple[np.ndarray, np.ndarray, Any]] = []
     bounds: list[np.ndarray] = []
 
-    def add(limit: np.ndarray, *entries: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    def add(limit: np.ndarray, *entries: tuple[np.ndarray, np.ndarray, Any]) -> None:
         at = sum(map(len, bounds))
         rows.extend(
             (at + row, column, np.broadcast_to(value, len(row)).astype(float)) for row, column, value in entries
@@ -91,6 +93,6 @@ def _kind(problem: Problem, free: np.ndarray) -> np.ndarray:
     return np.array([known.setdefault((tuple(sorted(sides)), *rest), len(known)) for sides, *rest in keys])
 
 
-def _matrix(entries: list[tuple[np.ndarray, np.ndarray, np.ndarray]], columns: int, count: int) -> coo_array:
+def _matrix(entries: list[tuple[np.ndarray, np.ndarray, Any]], columns: int, count: int) -> coo_array:
     rows, at, values = (np.concatenate(part) for part in zip(*entries, strict=True))
     return coo_array((values, (rows, at)), shape=(count, columns)).tocsr()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
+from curate.mixes.solving import videos
 from curate.mixes.solving.chance import mixed
 from curate.mixes.solving.problem import Problem
 
@@ -34,6 +35,7 @@ class Kinds:
         pair_of: of each offer its pair.
         slices: sparse [slices, pairs], the fraction of a pair's clips that are in each slice.
         in_video: sparse [kinds, videos], clips; only where a limit counts them.
+        crowding: of each kind the clips that the limit per video allows of it alone.
     """
 
     of: np.ndarray
@@ -50,6 +52,7 @@ class Kinds:
     pair_of: np.ndarray
     slices: csr_array
     in_video: csr_array | None
+    crowding: np.ndarray
 
 
 def kinds_of(problem: Problem) -> Kinds:
@@ -103,17 +106,19 @@ def counted(problem: Problem, serving: np.ndarray, key: np.ndarray, *, exact: bo
         (np.ones(len(problem.slice_offer)), (problem.slice_of, pair_of[problem.slice_offer])),
         shape=(len(problem.slices), len(pairs)),
     )
-    in_video = None
+    in_video, count = None, np.bincount(of_serving, minlength=len(found)).astype(np.float64)
+    crowding = count
     if problem.mix.limits.per_video is not None:
         in_video = csr_array(
             (np.ones(len(clips)), (of_serving, problem.video[clips])),
             shape=(len(found), int(problem.video.max(initial=0)) + 1),
         )
         in_video.sum_duplicates()
+        crowding = videos.most_of_each(in_video, problem.mix.limits.per_video)
     return Kinds(
         of=of,
         exact=exact,
-        count=np.bincount(of_serving, minlength=len(found)).astype(np.float64),
+        count=count,
         source=problem.source[head],
         licence=problem.licence[head],
         pair_kind=pairs // sides,
@@ -125,6 +130,7 @@ def counted(problem: Problem, serving: np.ndarray, key: np.ndarray, *, exact: bo
         pair_of=pair_of,
         slices=csr_array(members.multiply(1 / np.maximum(pair_count, 1)[None, :])),
         in_video=in_video,
+        crowding=crowding,
     )
 
 

@@ -16,6 +16,8 @@ from curate.mixes.solving.problem import TOLERANCE, Problem
 from curate.mixes.solving.program import Feasible
 
 UNUSED = -1
+_NEAR = 4.0
+"""A slice is safe from chance where the program gives it its minimum and this many of its square roots."""
 
 
 class Picked:
@@ -32,6 +34,7 @@ class Picked:
         self.role = np.full(count, UNUSED, dtype=np.int64)
         self.positive = np.zeros(count, dtype=bool)
         self.repeat = np.zeros(count, dtype=np.int64)
+        self._amounts = np.zeros((len(problem.roles) + 1, 2))
         self._left: list[tuple[np.ndarray, np.ndarray]] = []
         if limits.per_video is not None:
             self._left.append((problem.video, np.full(problem.video.max(initial=0) + 1, limits.per_video)))
@@ -41,16 +44,9 @@ class Picked:
             left = np.minimum(problem.licence_limits, count).astype(np.int64)
             self._left.append((problem.licence, left))
 
-    @property
-    def rows(self) -> np.ndarray:
-        """Size of each clip times how often it occurs."""
-        return self.problem.size * self.repeat
-
     def amount(self, role: int, *, positive: bool | None = None) -> float:
-        mine = self.role == role
-        if positive is not None:
-            mine &= self.positive == positive
-        return float(self.rows[mine].sum())
+        """What a share holds, repeats and all."""
+        return float(self._amounts[role].sum() if positive is None else self._amounts[role, int(positive)])
 
     def left(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """For each limit: of each clip what it counts against, and how many of that may still be picked."""
@@ -87,6 +83,7 @@ class Picked:
             if not len(some):  # the first fits, as `fits` says
                 break
             self.role[some], self.positive[some], self.repeat[some] = role, positive, 1
+            self._amounts[role, int(positive)] += self.problem.size[some].sum()
             for group, left in self._left:
                 np.subtract.at(left, group[some], 1)
             added.append(some)
@@ -104,7 +101,21 @@ class Picked:
             clips = clips[turns(group[clips]) < left[group[clips]]]
         return float(self.problem.size[clips].sum())
 
+    def give(self, clips: np.ndarray, role: int, *, positive: bool) -> None:
+        """Moves picked clips to another share."""
+        size = self.problem.size[clips] * self.repeat[clips]
+        np.subtract.at(self._amounts, (self.role[clips], self.positive[clips].astype(np.int64)), size)
+        self.role[clips], self.positive[clips] = role, positive
+        self._amounts[role, int(positive)] += size.sum()
+
+    def again(self, clips: np.ndarray, role: int) -> None:
+        """Repeats positives of a share once more."""
+        self.repeat[clips] += 1
+        self._amounts[role, 1] += self.problem.size[clips].sum()
+
     def drop(self, clips: np.ndarray) -> None:
+        size = self.problem.size[clips] * self.repeat[clips]
+        np.subtract.at(self._amounts, (self.role[clips], self.positive[clips].astype(np.int64)), size)
         self.role[clips], self.positive[clips], self.repeat[clips] = UNUSED, False, 0
         for group, left in self._left:
             np.add.at(left, group[clips], 1)
@@ -115,12 +126,12 @@ def pick(problem: Problem, kinds: Kinds, feasible: Feasible) -> Picked:
     picked = Picked(problem)
     if not len(problem.offer_clip):
         return picked
-    targets = _whole(kinds, feasible.taken)
-    _select(picked, kinds, targets)
+    offers = _Offers(problem)
+    offers.reserve(picked, kinds, feasible)
+    _select(picked, kinds, _whole(kinds, feasible.taken), feasible)
     roles = np.argsort(
         [picked.amount(role) - feasible.amounts[role] for role in range(len(problem.roles))], kind="stable"
     )
-    offers = _Offers(problem)
     for role in roles:
         _trim(picked, offers, role)
     planned = np.bincount(kinds.pair_role, weights=feasible.taken * kinds.pair_positive, minlength=len(problem.roles))
@@ -146,9 +157,10 @@ class _Offers:
         self._clips = np.split(problem.offer_clip[free[order]], ends)
         in_free = problem.offer_why[problem.slice_offer] == 0
         member, self._slice = problem.offer_clip[problem.slice_offer[in_free]], problem.slice_of[in_free]
+        self._member, self._offer = member, problem.slice_offer[in_free]
         order = np.argsort(self._slice, kind="stable")
-        self._members = np.split(member[order], np.cumsum(np.bincount(self._slice, minlength=len(problem.slices)))[:-1])
-        self._member = member
+        self._at = np.split(order, np.cumsum(np.bincount(self._slice, minlength=len(problem.slices)))[:-1])
+        self._members = [member[at] for at in self._at]
 
     def of(self, role: int, *, positive: bool) -> np.ndarray:
         return self._clips[2 * role + positive]
@@ -167,6 +179,23 @@ class _Offers:
         tight = self.floors(picked) <= self.problem.floors
         found[self._member[tight[self._slice]]] = True
         return found & (picked.role == role) & picked.positive
+
+    def reserve(self, picked: Picked, kinds: Kinds, feasible: Feasible) -> None:
+        """Picks the clips of slices that chance might leave short of their minimum, before any other: the scarcest
+        slice first, and in it the clips that the program takes."""
+        problem = self.problem
+        taken = feasible.taken[kinds.pair_of[self._offer]] > TOLERANCE
+        target = np.floor(np.minimum(feasible.floors, problem.floors) + TOLERANCE)
+        near = feasible.floors <= problem.floors + _NEAR * np.sqrt(problem.floors)
+        tight = np.flatnonzero(near & (target > 0))
+        for at in tight[np.argsort([len(self._members[at]) for at in tight], kind="stable")]:
+            role = problem.slices[at][0]
+            members = self._members[at]
+            held = int(((picked.role[members] == role) & picked.positive[members]).sum())
+            if held < target[at]:
+                first = np.argsort(~taken[self._at[at]], kind="stable")
+                room = float(problem.demand[role]) - picked.amount(role)
+                picked.take(members[first], role, most=target[at] - held, room=room)
 
     def mend(self, picked: Picked, feasible: Feasible) -> None:
         """Brings slices to their minimum where rounding left them short of what is feasible, at the cost of clips of
@@ -205,28 +234,34 @@ def _whole(kinds: Kinds, taken: np.ndarray) -> np.ndarray:
     return (whole + ((turn < more[side]) & (fraction > TOLERANCE))).astype(np.int64)
 
 
-def _select(picked: Picked, kinds: Kinds, targets: np.ndarray) -> None:
-    """Picks as many clips of each kind as its pairs have together, and parts them among the pairs."""
-    problem = picked.problem
-    totals = np.minimum(np.bincount(kinds.pair_kind, weights=targets, minlength=len(kinds.count)), kinds.count)
-    free = np.zeros(len(problem.size), dtype=bool)
-    wanted = targets[kinds.pair_of] > 0
-    free[problem.offer_clip[wanted & (problem.offer_why == 0)]] = True
-    clips = np.flatnonzero(free)
-    pair = kinds.of[clips] * (int(problem.video.max(initial=0)) + 1) + problem.video[clips]
-    clips = clips[np.lexsort((clips, turns(pair)))]
+def _select(picked: Picked, kinds: Kinds, targets: np.ndarray, feasible: Feasible) -> None:
+    """Picks as many clips of each kind as its pairs have together, and parts them among the pairs.
+
+    Kinds of the share that more clips are worth most to come first: others can do with other clips of a full video.
+    """
+    problem, waiting = picked.problem, len(picked.problem.roles)
+    reserved = picked.role != UNUSED
+    of_reserved = reserved[problem.offer_clip] & (picked.role[problem.offer_clip] == problem.offer_role)
+    targets = np.maximum(targets - np.bincount(kinds.pair_of[of_reserved], minlength=len(targets)), 0)
+    totals = np.bincount(kinds.pair_kind, weights=targets, minlength=len(kinds.count))
+    wanted = (targets[kinds.pair_of] > 0) & (problem.offer_why == 0) & ~reserved[problem.offer_clip]
+    candidates = np.unique(problem.offer_clip[wanted])
+    in_video = kinds.of[candidates] * (int(problem.video.max(initial=0)) + 1) + problem.video[candidates]
+    first = np.zeros(len(kinds.count))
+    if feasible.prices is not None:
+        prices = feasible.prices.amount[kinds.pair_role] * (targets > 0)
+        np.maximum.at(first, kinds.pair_kind, np.round(prices, 6))
+    clips = candidates[np.lexsort((candidates, turns(in_video), -first[kinds.of[candidates]]))]
     lacking = totals.astype(np.int64)
     while len(clips):
-        first = clips[turns(kinds.of[clips]) < lacking[kinds.of[clips]]]
-        if not len(first):
+        proposed = turns(kinds.of[clips]) < lacking[kinds.of[clips]]
+        if not proposed.any():
             break
-        added = picked.take(first, 0)
+        added = picked.take(clips[proposed], waiting)
         np.subtract.at(lacking, kinds.of[added], 1)
-        seen = np.zeros(len(problem.size), dtype=bool)
-        seen[first] = True
-        clips = clips[~seen[clips]]
+        clips = clips[~proposed]
     if lacking.any() and kinds.in_video is not None:
-        _reroute(picked, kinds, np.flatnonzero(free), lacking)
+        _reroute(picked, kinds, candidates, lacking)
     _part(picked, kinds, targets)
 
 
@@ -251,27 +286,23 @@ def _reroute(picked: Picked, kinds: Kinds, candidates: np.ndarray, lacking: np.n
     ranked = cells.sort("clip").with_columns(turn=turn)
     picked.drop(ranked.filter("used", pl.col("change") < 0, pl.col("turn") < -pl.col("change"))["clip"].to_numpy())
     more = ranked.filter(~pl.col("used"), pl.col("change") > 0, pl.col("turn") < pl.col("change"))
-    picked.take(more["clip"].to_numpy(), 0)
+    picked.take(more["clip"].to_numpy(), len(problem.roles))
 
 
 def _part(picked: Picked, kinds: Kinds, targets: np.ndarray) -> None:
     """Gives the picked clips of each kind to its pairs, those of the scarcest share first."""
-    problem = picked.problem
-    chosen = picked.role != UNUSED
-    picked.role[chosen] = len(problem.roles)
-    waiting = chosen.copy()
-    supply = np.bincount(problem.offer_role, minlength=len(problem.roles)) / np.maximum(problem.demand, TOLERANCE)
-    mine = np.flatnonzero(chosen[problem.offer_clip] & (problem.offer_why == 0) & (targets[kinds.pair_of] > 0))
+    problem, waiting = picked.problem, len(picked.problem.roles)
+    supply = np.bincount(problem.offer_role, minlength=waiting) / problem.demand
+    chosen = picked.role[problem.offer_clip] == waiting
+    mine = np.flatnonzero(chosen & (problem.offer_why == 0) & (targets[kinds.pair_of] > 0))
     side = problem.offer_role[mine] * 2 + problem.offer_positive[mine]
     for role in np.argsort(supply, kind="stable"):
         for positive in (True, False):
             offers = mine[side == 2 * role + positive]
-            offers = offers[waiting[problem.offer_clip[offers]]]
+            offers = offers[picked.role[problem.offer_clip[offers]] == waiting]
             offers = offers[turns(kinds.pair_of[offers]) < targets[kinds.pair_of[offers]]]
-            clips = problem.offer_clip[offers]
-            picked.role[clips], picked.positive[clips] = role, positive
-            waiting[clips] = False
-    picked.drop(np.flatnonzero(waiting))
+            picked.give(problem.offer_clip[offers], role, positive=positive)
+    picked.drop(np.flatnonzero(picked.role == waiting))
 
 
 def _trim(picked: Picked, offers: _Offers, role: int) -> None:
@@ -326,6 +357,6 @@ def _repeat(picked: Picked, role: int) -> None:
         again = mine[picked.repeat[mine] == times]
         while len(again := again[problem.size[again] <= room + TOLERANCE]):
             fits = again[np.cumsum(problem.size[again]) <= room + TOLERANCE]
-            picked.repeat[fits] += 1
+            picked.again(fits, role)
             room -= float(problem.size[fits].sum())
             again = again[len(fits) :]

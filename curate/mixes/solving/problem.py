@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
+from polars import selectors
 
 from curate.conditions import matching
 from curate.mixes.solving.chance import draw
@@ -110,7 +111,7 @@ def pose(
     """The problem of a mix over its clips; the arguments are those of `curate.mixes.solving.solve.solve`."""
     demand = demand_of(mix)
     roles = tuple(sorted(name for name in mix.capabilities if demand[name] > 0))
-    drawn = drawn_clips(clips, mix.seed)
+    drawn = drawn_clips(clips.drop(selectors.binary() | selectors.list()), mix.seed)
     by_clips = mix.budget.clips is not None
     offers = _offers(drawn, labels, mix, roles, negatives)
     outside = _outside(drawn, mix)
@@ -199,6 +200,7 @@ def _beyond_duplicates(
             outside=pl.Series(outside != 0), present=pl.Series(present), labelled=pl.Series(labelled),
             at=pl.int_range(pl.len()),
         )
+        .filter(pl.col("duplicate_group").is_duplicated())
         .sort("outside", "present", "labelled", "at", descending=[False, True, True, False])
         .with_columns(rank=pl.int_range(pl.len()).over("duplicate_group"))
     )  # fmt: skip
@@ -244,24 +246,26 @@ def _sliced(
     if slices is None or not asked:
         return (), np.zeros(0, np.int64), np.zeros(0, np.int64)
     mine = slices.filter(pl.col("capability").is_in(asked))
-    named = mine.select("capability", "slice").unique().sort("capability", "slice").with_row_index("at")
-    clip = clip_ids.to_frame("clip_id").with_row_index("clip").with_columns(pl.col("clip").cast(pl.Int64))
-    number = {name: number for number, name in enumerate(roles)}
-    members = (
-        mine.join(named, on=["capability", "slice"])
-        .join(clip, on="clip_id")
-        .with_columns(role=pl.col("capability").replace_strict(number, return_dtype=pl.Int64))
-        .join(offers.with_row_index("offer").filter("positive").select("clip", "role", "offer"), on=["clip", "role"])
-        .select(pl.col("offer", "at").cast(pl.Int64))
-        .unique()
-        .sort("offer", "at")
+    named = mine.select("capability", "slice").unique().sort("capability", "slice")
+    number = {name: at for at, name in enumerate(roles)}
+    numbers = named.select("capability", "slice", at=pl.int_range(pl.len()), role=pl.col("capability").replace_strict(
+        number, return_dtype=pl.Int64))  # fmt: skip
+    members = mine.join(numbers, on=["capability", "slice"]).join(
+        clip_ids.to_frame("clip_id").select("clip_id", clip=pl.int_range(pl.len())), on="clip_id"
     )
-    pairs = tuple((number[capability], name) for capability, name in named.select("capability", "slice").iter_rows())
-    return pairs, members["offer"].to_numpy(), members["at"].to_numpy()
+    offered = offers["clip"].to_numpy() * len(roles) + offers["role"].to_numpy()
+    wanted = members["clip"].to_numpy() * len(roles) + members["role"].to_numpy()
+    offer = np.minimum(np.searchsorted(offered, wanted), max(len(offered) - 1, 0))
+    known = np.zeros(len(wanted), dtype=bool)
+    if len(offered):
+        known = (offered[offer] == wanted) & offers["positive"].to_numpy()[offer]
+    keys = np.unique(offer[known] * len(named) + members["at"].to_numpy()[known])
+    pairs = tuple((number[capability], name) for capability, name in named.iter_rows())
+    return pairs, keys // max(len(named), 1), keys % max(len(named), 1)
 
 
 def _numbered(clips: pl.DataFrame, column: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    names = clips[column].fill_null("").unique().sort()
-    numbers = names.to_frame(column).with_row_index("at")
+    names = clips[column].fill_null("").unique(maintain_order=True)
+    numbers = names.to_frame(column).with_columns(at=pl.int_range(pl.len()))
     found = clips.select(pl.col(column).fill_null("")).join(numbers, on=column, how="left", maintain_order="left")
-    return found["at"].to_numpy().astype(np.int64), tuple(names)
+    return found["at"].to_numpy(), tuple(names)

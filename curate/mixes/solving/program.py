@@ -32,8 +32,8 @@ MINIMUM_WORTH = 1000.0
 """Worth of a clip that a minimum lacks."""
 REPEAT_COST, NEGATIVE_BONUS = 0.02, 0.005
 """Of a unit."""
-_MOST_CUTS, _MOST_ROUNDS = 200, 6
-_MANY = 60_000
+_MOST_CUTS, _MOST_ROUNDS = 300, 6
+_FEW, _MANY = 400, 60_000
 _CLOSE = 1e-3
 
 
@@ -67,7 +67,6 @@ class Feasible:
         value: the program's objective. bound: what no selection under the limits exceeds, the value itself where kinds
             are exact.
         cuts: the sets of kinds that had to be held to the limit per video.
-        crowding: f of each kind alone, where there is that limit.
         prices: the duals.
         scale: the typical size.
     """
@@ -79,7 +78,6 @@ class Feasible:
     value: float
     bound: float
     cuts: tuple[np.ndarray, ...]
-    crowding: np.ndarray | None
     prices: Prices | None
     scale: float
 
@@ -116,24 +114,25 @@ def maximise(problem: Problem, kinds: Kinds, *, lifted: int = 0, only: int | Non
     if not len(pairs):
         none = np.zeros(roles)
         empty = np.zeros(len(kinds.pair_kind))
-        return Feasible(none, empty, np.zeros(len(problem.slices)), none, 0.0, 0.0, (), None, None, 1.0)
+        return Feasible(none, empty, np.zeros(len(problem.slices)), none, 0.0, 0.0, (), None, 1.0)
     limit = None if lifted & PER_VIDEO else problem.mix.limits.per_video
     in_video = kinds.in_video
-    crowding = videos.most_of_each(in_video, limit) if in_video is not None and limit is not None else None
+    crowding = kinds.count if limit is None else kinds.crowding
     program = _Program(problem, kinds, pairs, lifted, only, crowding)
     cuts = _first_cuts(kinds, pairs, roles, only) if in_video is not None and limit is not None else []
-    tried = 0
-    while True:
+    before = np.inf
+    for tried in range(_MOST_CUTS):
         levels = [videos.most(in_video, limit, cut) for cut in cuts] if in_video is not None and limit else []
         solved = program.solve(cuts, levels)
-        if in_video is None or limit is None or tried >= _MOST_CUTS:
+        if in_video is None or limit is None:
             break
         totals = np.bincount(kinds.pair_kind[pairs], weights=solved.x[: len(pairs)], minlength=len(kinds.count))
         worst = videos.broken(in_video, limit, totals)
-        if worst is None or (not kinds.exact and worst[1] <= _CLOSE * totals.sum()):
+        gained = solved.fun - before
+        if worst is None or (len(kinds.count) > _FEW and tried and gained <= 1e-5 * abs(solved.fun)):
             break
         cuts.append(worst[0])
-        tried += 1
+        before = solved.fun
     return program.read(solved, tuple(cuts))
 
 
@@ -166,11 +165,9 @@ def bound(problem: Problem, kinds: Kinds, found: Feasible, worth: np.ndarray) ->
     total = 0.0
     serving = kinds.of >= 0
     each = np.bincount(kinds.of[serving], weights=above[serving], minlength=len(kinds.count))
-    if found.crowding is not None:
-        most = np.zeros(len(kinds.count))
-        np.maximum.at(most, kinds.of[serving], above[serving])
-        each = np.minimum(each, most * found.crowding)
-    total += each.sum()
+    most = np.zeros(len(kinds.count))
+    np.maximum.at(most, kinds.of[serving], above[serving])
+    total += np.minimum(each, most * kinds.crowding).sum()
     step = problem.demand / found.scale / len(WORTH)
     total += (np.maximum(WORTH[None, :] - prices.amount[:, None], 0).sum(axis=1) * step).sum()
     if limits.per_source is not None:
@@ -261,7 +258,7 @@ class _Program:
         pairs: np.ndarray,
         lifted: int,
         only: int | None,
-        crowding: np.ndarray | None,
+        crowding: np.ndarray,
     ) -> None:
         self.problem, self.kinds, self.pairs, self.crowding = problem, kinds, pairs, crowding
         roles = len(problem.roles)
@@ -284,9 +281,7 @@ class _Program:
         demand = problem.demand / self.scale * mine
         self.minimum = problem.minimum * mine
         self.floors = problem.floors * mine[np.array([role for role, _ in problem.slices], dtype=np.int64)]
-        most = kinds.pair_count[pairs]
-        if crowding is not None:
-            most = np.minimum(most, crowding[self.kind])
+        most = np.minimum(kinds.pair_count[pairs], crowding[self.kind])
         self.upper = np.concatenate(
             [most, np.full(roles, np.inf), np.repeat(demand / len(WORTH), len(WORTH)), self.minimum, self.floors]
         )
@@ -320,8 +315,7 @@ class _Program:
             limits.set(self.floor_at + slices, self.lack_slice + slices, -1.0)
         several = np.bincount(self.kind, minlength=len(kinds.count)) > 1
         row_of = np.cumsum(several) - 1
-        most = kinds.count if self.crowding is None else np.minimum(kinds.count, self.crowding)
-        at = limits.add(most[several])
+        at = limits.add(self.crowding[several])
         shared = np.flatnonzero(several[self.kind])
         limits.set(at + row_of[self.kind[shared]], shared, 1.0)
         self.source_at, self.licence_at = limits.count, limits.count
@@ -388,7 +382,6 @@ class _Program:
             value=value,
             bound=value,
             cuts=cuts,
-            crowding=self.crowding,
             prices=prices,
             scale=self.scale,
         )

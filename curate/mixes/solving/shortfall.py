@@ -121,6 +121,7 @@ class _Explained:
         self.problem, self.kinds, self.feasible = solved.problem, solved.kinds, solved.feasible
         self.picked, self.untargeted = solved.picked, solved.untargeted
         self._lifted: dict[int, Feasible] | None = None
+        self._solved: dict[tuple[str, int], Feasible] = {}
 
     def shortfalls(self, requested: Mapping[str, float], amounts: Mapping[str, float]) -> list[Shortfall]:
         problem = self.problem
@@ -158,8 +159,7 @@ class _Explained:
         missing = requested - realised
         measure: Measure = lambda found: float(found.amounts[role])  # noqa: E731
         found = self._bindings(role, missing, measure, unit)
-        free = maximise(problem, self.kinds, lifted=_EVERY, only=role)
-        lack = _whole(requested - measure(free), unit)
+        lack = _whole(requested - measure(self._free(role)), unit)
         to_label = self._to_label(role, requested)
         if lack > 0:
             present = len(np.unique(problem.offer_clip[(problem.offer_role == role) & problem.offer_positive]))
@@ -180,10 +180,9 @@ class _Explained:
         else:
             offers = problem.slice_offer[problem.slice_of == at]
         supply = len(np.unique(problem.offer_clip[offers]))
-        roomy = replace(problem, demand=np.full(len(problem.roles), problem.size.sum() + 1) * problem.most)
-        room = maximise(roomy, self.kinds, only=role)
-        alone = maximise(problem, self.kinds, only=role)
-        gain = min(_whole(measure(room) - measure(alone), "clips"), missing)
+        gain = 0.0
+        if self._alone(role).amounts[role] >= problem.demand[role] - TOLERANCE:
+            gain = min(_whole(measure(self._roomy(role)) - measure(self._alone(role)), "clips"), missing)
         if gain > 0:
             asked = amount_of(problem.demand[role], problem.unit)
             words = f"its share of {asked} has no room for {amount_of(gain, 'clips')} more beside its other minimums"
@@ -203,13 +202,12 @@ class _Explained:
             gain = _whole(min(measure(solved) - now, missing), unit)
             if gain > 0:
                 found.append(Binding({**_KEEPS_OUT, **_ROWS}[limit], gain, self._words(limit, role, gain, unit)))
-        alone = measure(maximise(self.problem, self.kinds, only=role))
-        gain = _whole(min(alone - now, missing), unit)
+        gain = _whole(min(measure(self._alone(role)) - now, missing), unit)
         if gain > 0:
             verb = "serves" if unit == "clips" and round(gain) == 1 else "serve"
             found.append(Binding("other_shares", gain, f"{amount_of(gain, unit)} {verb} other shares"))
         if not found:
-            gain = _whole(min(measure(maximise(self.problem, self.kinds, lifted=_EVERY)) - now, missing), unit)
+            gain = _whole(min(measure(self._unlimited()) - now, missing), unit)
             if gain > 0:
                 words = f"limits together hold back {amount_of(gain, unit)}, none of them alone"
                 found.append(Binding("limits", gain, words))
@@ -274,14 +272,34 @@ class _Explained:
         return bool((program.worth_of(self.problem, self.kinds, self.feasible, lifted=limit)[only] > TOLERANCE).any())
 
     def _row_binds(self, limit: int) -> bool:
-        prices, crowding = self.feasible.prices, self.feasible.crowding
-        if prices is None:
+        if self.feasible.prices is None:
             return False
-        if limit == PER_VIDEO and crowding is not None:
-            totals = np.bincount(self.kinds.pair_kind, weights=self.feasible.taken, minlength=len(crowding))
-            if (crowding < self.kinds.count).any() and (totals >= crowding - 1e-6)[crowding < self.kinds.count].any():
+        crowded = self.kinds.crowding < self.kinds.count
+        if limit == PER_VIDEO and crowded.any():
+            totals = np.bincount(self.kinds.pair_kind, weights=self.feasible.taken, minlength=len(crowded))
+            if (totals >= self.kinds.crowding - TOLERANCE)[crowded].any():
                 return True
-        return prices.binds(limit)
+        return self.feasible.prices.binds(limit)
+
+    def _alone(self, role: int) -> Feasible:
+        return self._once(("alone", role), lambda: maximise(self.problem, self.kinds, only=role))
+
+    def _free(self, role: int) -> Feasible:
+        return self._once(("free", role), lambda: maximise(self.problem, self.kinds, lifted=_EVERY, only=role))
+
+    def _unlimited(self) -> Feasible:
+        return self._once(("unlimited", 0), lambda: maximise(self.problem, self.kinds, lifted=_EVERY))
+
+    def _roomy(self, role: int) -> Feasible:
+        """A share that is as large as all clips, and has them for itself."""
+        problem = self.problem
+        roomy = replace(problem, demand=np.full(len(problem.roles), problem.size.sum() + 1) * problem.most)
+        return self._once(("roomy", role), lambda: maximise(roomy, self.kinds, only=role))
+
+    def _once(self, key: tuple[str, int], solve: Callable[[], Feasible]) -> Feasible:
+        if key not in self._solved:
+            self._solved[key] = solve()
+        return self._solved[key]
 
     def _replay(self, requested: float, realised: float) -> Shortfall:
         """What keeps replay short: how many untargeted clips there are, and what each limit removes from them."""
