@@ -57,8 +57,10 @@ class PublishedMix:
 
     def examples(self, split: str) -> list[Example]:
         """The labelled examples of a split, one for each occurrence; none where the mix has no such split."""
-        dataset = load_mix(self.name, self.revision, media=False, workspace=self.workspace.root)
-        return examples_of(read_rows(dataset[split]), self.definitions) if split in dataset else []
+        if not self.lock["splits"].get(split, {}).get("rows"):
+            return []
+        rows = load_mix(self.name, self.revision, split, media=False, workspace=self.workspace.root)
+        return examples_of(read_rows(rows), self.definitions)
 
 
 def open_mix(workspace: Workspace, name: str, rev: str | None = None) -> PublishedMix:
