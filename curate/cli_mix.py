@@ -58,7 +58,7 @@ def build(
         return
     with bars() as progress:
         published = run_build(given_workspace(), name, who=who or user(), why=why, progress=progress)
-    _show_published(published, as_json)
+    _show_published(published, who, as_json)
 
 
 @mix.command("release")
@@ -70,7 +70,7 @@ def release(name: _Name, why: Annotated[str, typer.Option(help="Why; kept with t
 
     with bars() as progress:
         published = run_release(given_workspace(), name, who=who or user(), why=why, progress=progress)
-    _show_published(published, as_json)
+    _show_published(published, who, as_json)
 
 
 @mix.command("list")
@@ -113,17 +113,18 @@ def diff(
 @mix.command("verify")
 def verify(name: _AnyMix = None, as_json: Json = False) -> None:
     """Prove over all versions that nothing is on two sides: no video, no duplicate group, no near-duplicate."""
-    from curate.console import show
-    from curate.mixes.verify import verify as run_verify
+    from curate.console import bars, show
+    from curate.mixes.verify import prove
 
-    leaks = run_verify(given_workspace(), name)
+    with bars() as progress:
+        proof = prove(given_workspace(), name, progress=progress)
     if as_json:
-        show({"leaks": [str(leak) for leak in leaks]}, as_json=True)
+        show(proof, as_json=True)
     else:
-        for leak in leaks:
+        for leak in proof.leaks:
             print(leak)
-        print(f"{len(leaks)} leaks")
-    if leaks:
+        print(proof)
+    if proof.leaks:
         raise typer.Exit(1)
 
 
@@ -162,9 +163,12 @@ def export(
     print(to)
 
 
-def _show_published(published: Any, as_json: bool) -> None:
+def _show_published(published: Any, who: str, as_json: bool) -> None:
+    """Says what was published, and files the orders of labels that the mix asks for where it is short."""
     from curate.console import show
+    from curate.targets.choosing.shortfall import order_as_asked
 
+    orders = order_as_asked(given_workspace(), published.lock, who=who or user())
     if as_json:
         show(published, as_json=True)
         return
@@ -172,6 +176,8 @@ def _show_published(published: Any, as_json: bool) -> None:
     print(f"{published.name} {published.revision}{changed}: {published.directory}")
     show(published.rows)
     _say_limits(published.lock)
+    if orders:
+        show_decisions(orders, as_json=False)
 
 
 def _say_limits(lock: Mapping[str, Any]) -> None:

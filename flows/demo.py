@@ -208,7 +208,7 @@ def _mix(workspace: Workspace) -> dict[str, Any]:
     published: dict[str, Any] = run_flow(workspace, "build", {"mix": MIX, "who": WHO, "why": "first round"})
     rows = ", ".join(f"{count} {split}" for split, count in published["rows"].items())
     note = "published" if published["new"] else "nothing changed since, so nothing new"
-    size_mb = sum(path.stat().st_size for path in (workspace.data / MIX).iterdir()) / 1e6
+    size_mb = sum(path.stat().st_size for path in (workspace.data / MIX).rglob("*") if path.is_file()) / 1e6
     back = load_mix(MIX, published["revision"], workspace=workspace.root)
     _say(
         "Mix",

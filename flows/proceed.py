@@ -9,6 +9,7 @@ from prefect.cache_policies import NO_CACHE
 from curate.decisions import APPROVED, COLLECTION, LABEL_ORDER, RELEASE, Decision, decisions, find
 from curate.errors import CurateError, InputError
 from curate.mixes.build import build
+from curate.targets.choosing.shortfall import order_as_asked
 from curate.targets.collection.campaign import collect_for
 from curate.workspace import Workspace, open_workspace
 from flows.settings import progress
@@ -27,9 +28,11 @@ def _order(workspace: Workspace, decision: Decision) -> Any:
 
 
 def _release(workspace: Workspace, decision: Decision) -> Any:
-    return build(
+    published = build(
         workspace, decision.subject, who=decision.who, why=decision.why, decision=decision, progress=progress.get()
     )
+    order_as_asked(workspace, published.lock, who=decision.who)
+    return published
 
 
 _WAYS = {COLLECTION: _collect, LABEL_ORDER: _order, RELEASE: _release}

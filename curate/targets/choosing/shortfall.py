@@ -19,6 +19,17 @@ _MOST_FOR_ONE = 10
 """Clips sent for each that is missing, at most: what is rarer than that wants better scores or footage first."""
 
 
+def order_as_asked(workspace: Workspace, lock: Mapping[str, Any], *, who: str, why: str = "") -> list[Decision]:
+    """What a mix that says `on_shortfall: order-labels` proposes, of the lock of a version; [] for any other mix.
+
+    Raises:
+        InputError: as `order_for_shortfall`.
+    """
+    if lock["mix"]["on_shortfall"] != "order-labels":
+        return []
+    return order_for_shortfall(workspace, lock["shortfalls"], who=who, why=why)
+
+
 def order_for_shortfall(
     workspace: Workspace, shortfalls: Iterable[Mapping[str, Any]], *, who: str, why: str
 ) -> list[Decision]:
