@@ -41,7 +41,9 @@ def cut_media(workspace: Workspace, rows: pl.DataFrame, *, progress: Progress = 
         _Span(clip_id, path, start_s, end_s, cache / clip_id[:2] / f"{clip_id}.mp4")
         for clip_id, path, start_s, end_s in rows.select("clip_id", "path", "start_s", "end_s").unique().iter_rows()
     ]
-    missing = sorted((span for span in spans if not span.target.exists()), key=lambda span: (span.path, span.start_s, span.clip_id))
+    missing = sorted(
+        (span for span in spans if not span.target.exists()), key=lambda span: (span.path, span.start_s, span.clip_id)
+    )
     failures = []
     for done, result in enumerate(_run_cuts(missing, workspace.analysis().engine), start=1):
         if isinstance(result, engine.Failure):
