@@ -13,6 +13,7 @@ Under torch.distributed each rank gets its part of every batch; the parts of all
 from __future__ import annotations
 
 import os
+import warnings
 import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -92,7 +93,8 @@ def torch_loader(
         batch_size: clips in a batch of each rank.
         fps, frames: which frames of a clip, see `Sampling`. T is `frames` where given, else what the batch needs.
         size: height and width of the frames, or both: short side, then centre crop.
-        capabilities: columns of the targets; all that the split has labels of where not given.
+        capabilities: columns of the targets; all that the split has labels of where not given, so give them where
+            several splits are to agree. One without any label is warned of.
         shuffle: each epoch in an order of its own, which rows, seed and epoch alone decide.
         rank, world_size: by default those of torch.distributed, else RANK and WORLD_SIZE of the environment, else one.
         workers: processes that decode; by default a core each, shared among the ranks of a machine. 0: in this one.
@@ -114,6 +116,8 @@ def torch_loader(
             raise InputError(f"{name} is {value}", fix=f"It must be at least {least}")
     if not 0 <= rank < world_size:
         raise InputError(f"rank {rank} of {world_size}", fix="Ranks count from 0")
+    if on_error not in ("raise", "skip"):
+        raise InputError(f"on_error is {on_error!r}", fix='It must be "raise" or "skip"')
     pool = Pool(_cores() if workers is None else workers)
     try:
         rows, source = _open(mix, rev, split, workspace, stream=stream)
@@ -121,12 +125,15 @@ def torch_loader(
         pool.close()
         raise
     pool.begin(source, sampling)
+    labelled = rows.capabilities()
+    for capability in sorted(set(capabilities or ()) - set(labelled)):
+        warnings.warn(f"no label of {capability!r} in this split: there are {', '.join(labelled)}", stacklevel=2)
     return MixLoader(
         rows,
         pool,
         sampling,
         batch_size=batch_size,
-        capabilities=rows.capabilities() if capabilities is None else tuple(capabilities),
+        capabilities=labelled if capabilities is None else capabilities,
         shuffle=shuffle,
         seed=seed,
         rank=rank,
@@ -271,10 +278,10 @@ class MixLoader:
             frames[at, shown:] = 0
             own = dense_targets(row["labels"] or (), times_s, self.capabilities, row["duration_s"])
             on[at, :shown], known[at, :shown] = own
-        made = [torch.from_numpy(part) for part in (times, mask, on.astype(np.float32), known)]
+        made = [frames, *(torch.from_numpy(part) for part in (times, mask, on.astype(np.float32), known))]
         if self._pinned:
             made = [part.pin_memory() for part in made]
-        return Batch(frames, made[0], made[1], made[2], made[3], pending.rows)
+        return Batch(made[0], made[1], made[2], made[3], made[4], pending.rows)
 
     def _times(self, clip: Clip, times: Times) -> np.ndarray:
         if not isinstance(times, DecodeError):

@@ -139,6 +139,8 @@ class Pool:
         except (OSError, EOFError):
             clip = waiting[0].clips[worker.received] if waiting else None
             self._fail(waiting, worker.death(clip))
+        except Exception as error:  # whatever it is, somebody waits for these clips
+            self._fail(waiting, CurateError(f"{type(error).__name__}: {error}", where="a worker that decodes"))
 
     def _fail(self, waiting: Sequence[_Piece], error: CurateError) -> None:
         self._broken = self._broken or error

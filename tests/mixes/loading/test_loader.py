@@ -228,11 +228,27 @@ def test_workers_end_with_the_trainer_however_it_ends(version: Path) -> None:
 
 @pytest.mark.parametrize(
     "asked",
-    [{"batch_size": 0}, {"rank": 2, "world_size": 2}, {"workers": -1}, {"split": "dev"}, {"fps": None}, {"rev": "v1"}],
+    [
+        {"batch_size": 0},
+        {"rank": 2, "world_size": 2},
+        {"workers": -1},
+        {"split": "dev"},
+        {"fps": None},
+        {"rev": "v1"},
+        {"on_error": "ignore"},
+    ],
 )
 def test_arguments_that_make_no_sense_are_refused(open_loader: Any, asked: dict) -> None:
     with pytest.raises(InputError):
         open_loader(**asked)
+
+
+def test_columns_are_those_asked_for_and_one_without_labels_is_warned_of(open_loader: Any) -> None:
+    with pytest.warns(UserWarning, match="no label of 'leap' in this split: there are bounce, spin"):
+        loader = open_loader(capabilities=["spin", "leap", "bounce"], split="test")
+    for one, other in zip(loader, open_loader(split="test"), strict=True):
+        assert torch.equal(one.on[..., [2, 0]], other.on) and torch.equal(one.known[..., [2, 0]], other.known)
+        assert not one.known[..., 1].any()
 
 
 def test_ranks_are_those_of_the_environment(open_loader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
