@@ -109,8 +109,8 @@ def torch_loader(
         CurateError: the mix is neither here nor on a remote.
     """
     sampling = Sampling((size, size) if isinstance(size, int) else size, fps=fps, frames=frames)
-    if rank is None or world_size is None:
-        rank, world_size = _place()
+    own_rank, own_size = _place()
+    rank, world_size = own_rank if rank is None else rank, own_size if world_size is None else world_size
     for name, value, least in (("batch_size", batch_size, 1), ("workers", workers, 0), ("world_size", world_size, 1)):
         if value is not None and value < least:
             raise InputError(f"{name} is {value}", fix=f"It must be at least {least}")
