@@ -76,7 +76,9 @@ def world(count: int) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, Mix]:
     present = random.random(len(at)) < 0.75
     capabilities = pl.Series([f"capability_{number:02}" for number in range(_CAPABILITIES)])
     verdict = pl.Series(["absent", "present"]).gather(present.astype(np.int64))
-    labels = pl.DataFrame({"clip_id": names.gather(at), "capability": capabilities.gather(capability), "verdict": verdict})
+    labels = pl.DataFrame(
+        {"clip_id": names.gather(at), "capability": capabilities.gather(capability), "verdict": verdict}
+    )
     labels = labels.unique(["clip_id", "capability"], keep="first", maintain_order=True)
     rank = 1 / np.arange(1, _VALUES + 1)
     values = random.choice(_VALUES, len(at), p=rank / rank.sum())
@@ -86,7 +88,9 @@ def world(count: int) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, Mix]:
         parts.append((at[inside], capability[inside], np.full(inside.sum(), _VALUES + condition)))
     clip, of, value = (np.concatenate(column) for column in zip(*parts, strict=True))
     said = pl.Series([f"kind={number:02}" for number in range(_VALUES)] + [f"when_{n}" for n in range(_CONDITIONS)])
-    slices = pl.DataFrame({"capability": capabilities.gather(of), "slice": said.gather(value), "clip_id": names.gather(clip)})
+    slices = pl.DataFrame(
+        {"capability": capabilities.gather(of), "slice": said.gather(value), "clip_id": names.gather(clip)}
+    )
     mix = Mix.model_validate(
         {
             "name": "large",

@@ -88,6 +88,20 @@ def test_shares_above_one_and_splits_off_one_are_refused(tmp_path: Path) -> None
     assert "splits sum to 0.9" in problem(tmp_path, splits, Mix)
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("capabilities: {a: {share: 0, min_clips: 3}}", "a minimum needs a share"),
+        ("capabilities: {a: {share: 0.5, min_clips: 7}}", "a: min_clips 7 is more than its share, 5 clips"),
+        ("capabilities: {a: {share: 0.5, per_slice: 8}}", "a: per_slice 8 is more than its share, 5 clips"),
+        ("capabilities: {}\nlimits: {licences: [MIT], per_licence: {CC0-1.0: 4}}", "per_licence names 'CC0-1.0'"),
+        ("capabilities: {}\nlimits: {per_licence: {MIT: -1}}", "per_licence MIT: -1 clips; give 0 or more"),
+    ],
+)
+def test_minimums_and_limits_of_a_mix_that_cannot_be_are_refused(tmp_path: Path, said: str, expected: str) -> None:
+    assert expected in problem(tmp_path, f"name: base\nbudget: {{clips: 10}}\n{said}\n", Mix)
+
+
 def test_a_file_must_carry_the_name_of_its_id(tmp_path: Path) -> None:
     (tmp_path / "jump.yaml").write_text(CAPABILITY)
     with pytest.raises(InputError, match="Rename the file to bounce.yaml"):

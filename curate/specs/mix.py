@@ -102,7 +102,7 @@ class Mix(Spec):
     def _minimums_fit_their_shares(self) -> "Mix":
         for name, share in self.capabilities.items():
             for key, least in (("min_clips", share.min_clips), ("per_slice", share.per_slice)):
-                if self.budget.clips is not None and least > share.share * self.budget.clips + 1:
+                if self.budget.clips is not None and least > math.ceil(share.share * self.budget.clips - 1e-6):
                     most = share.share * self.budget.clips
                     raise ValueError(f"{name}: {key} {least} is more than its share, {most:g} clips")
         return self

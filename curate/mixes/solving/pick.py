@@ -1,4 +1,4 @@
-"""Whole clips from the program's amounts: rounded by largest remainder, picked in the order of the draw.
+"""Whole clips from the program's amounts, picked in the order of the draw.
 
 A kind gives its clips video by video in turn, so that they spread. No limit is broken at any step: what a limit refuses
 is replaced by another clip of its kind, if need be by giving a clip of another kind another video (`videos.rerouted`),
@@ -13,7 +13,7 @@ from curate.mixes.solving import videos
 from curate.mixes.solving.chance import turns
 from curate.mixes.solving.kinds import Kinds
 from curate.mixes.solving.problem import TOLERANCE, Problem
-from curate.mixes.solving.program import Feasible
+from curate.mixes.solving.program import Feasible, whole
 
 UNUSED = -1
 _NEAR = 4.0
@@ -127,8 +127,9 @@ def pick(problem: Problem, kinds: Kinds, feasible: Feasible) -> Picked:
     if not len(problem.offer_clip):
         return picked
     offers = _Offers(problem)
-    offers.reserve(picked, kinds, feasible)
-    _select(picked, kinds, _whole(kinds, feasible.taken), feasible)
+    targets = whole(problem, kinds, feasible)
+    offers.reserve(picked, kinds, targets, feasible)
+    _select(picked, kinds, targets, feasible)
     roles = np.argsort(
         [picked.amount(role) - feasible.amounts[role] for role in range(len(problem.roles))], kind="stable"
     )
@@ -180,22 +181,26 @@ class _Offers:
         found[self._member[tight[self._slice]]] = True
         return found & (picked.role == role) & picked.positive
 
-    def reserve(self, picked: Picked, kinds: Kinds, feasible: Feasible) -> None:
+    def reserve(self, picked: Picked, kinds: Kinds, targets: np.ndarray, feasible: Feasible) -> None:
         """Picks the clips of slices that chance might leave short of their minimum, before any other: the scarcest
-        slice first, and in it the clips that the program takes."""
-        problem = self.problem
-        taken = feasible.taken[kinds.pair_of[self._offer]] > TOLERANCE
+        slice first, and in it the clips that the program takes. Of merged kinds it may take more than the program, as
+        only some of their clips are in the slice."""
+        problem, left = self.problem, targets.copy()
         target = np.floor(np.minimum(feasible.floors, problem.floors) + TOLERANCE)
         near = feasible.floors <= problem.floors + _NEAR * np.sqrt(problem.floors)
         tight = np.flatnonzero(near & (target > 0))
         for at in tight[np.argsort([len(self._members[at]) for at in tight], kind="stable")]:
             role = problem.slices[at][0]
-            members = self._members[at]
-            held = int(((picked.role[members] == role) & picked.positive[members]).sum())
-            if held < target[at]:
-                first = np.argsort(~taken[self._at[at]], kind="stable")
-                room = float(problem.demand[role]) - picked.amount(role)
-                picked.take(members[first], role, most=target[at] - held, room=room)
+            members, pair = self._members[at], kinds.pair_of[self._offer[self._at[at]]]
+            lacking = target[at] - ((picked.role[members] == role) & picked.positive[members]).sum()
+            if lacking <= 0:
+                continue
+            open_ = np.flatnonzero(picked.role[members] == UNUSED)
+            planned = turns(pair[open_]) < left[pair[open_]]
+            order = open_[np.argsort(~planned, kind="stable")] if not kinds.exact else open_[planned]
+            room = float(problem.demand[role]) - picked.amount(role)
+            added = picked.take(members[order], role, most=lacking, room=room)
+            np.subtract.at(left, pair[order][np.isin(members[order], added)], 1)
 
     def mend(self, picked: Picked, feasible: Feasible) -> None:
         """Brings slices to their minimum where rounding left them short of what is feasible, at the cost of clips of
@@ -220,18 +225,6 @@ class _Offers:
             room = self.problem.demand[role] - picked.amount(role)
             picked.take(open_, role, most=lacking, room=float(room))
             picked.take(given[::-1], role, room=float(self.problem.demand[role]) - picked.amount(role))
-
-
-def _whole(kinds: Kinds, taken: np.ndarray) -> np.ndarray:
-    """Whole clips of each pair: for each share and side as many as the program has, but for the last fraction."""
-    whole = np.floor(taken + TOLERANCE)
-    side = kinds.pair_role * 2 + kinds.pair_positive
-    fraction = taken - whole
-    more = np.floor(np.bincount(side, weights=taken) + TOLERANCE) - np.bincount(side, weights=whole)
-    order = np.lexsort((np.arange(len(taken)), -fraction))
-    turn = np.empty(len(taken), dtype=np.int64)
-    turn[order] = turns(side[order])
-    return (whole + ((turn < more[side]) & (fraction > TOLERANCE))).astype(np.int64)
 
 
 def _select(picked: Picked, kinds: Kinds, targets: np.ndarray, feasible: Feasible) -> None:

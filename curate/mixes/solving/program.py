@@ -11,17 +11,19 @@ parted and the program is solved again. At any such prices, what all clips toget
 best selection could reach, so how far a solution is from the best is known without solving the larger program.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linprog
+from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 from scipy.sparse import coo_array, csr_array, vstack
 
 from curate.errors import CurateError
 from curate.mixes.solving import videos
+from curate.mixes.solving.chance import turns
 from curate.mixes.solving.kinds import Kinds, kinds_of, parted
-from curate.mixes.solving.problem import Problem
+from curate.mixes.solving.problem import TOLERANCE, Problem
 
 PER_VIDEO, PER_SOURCE, PER_LICENCE = 32, 64, 128
 """Limits that are rows of the program, as bits beside those of `curate.mixes.solving.problem`."""
@@ -32,7 +34,7 @@ MINIMUM_WORTH = 1000.0
 """Worth of a clip that a minimum lacks."""
 REPEAT_COST, NEGATIVE_BONUS = 0.02, 0.005
 """Of a unit."""
-_MOST_CUTS, _MOST_ROUNDS = 300, 6
+_MOST_CUTS, _MOST_ROUNDS, _NODES = 300, 6, 200
 _FEW, _MANY = 400, 60_000
 _CLOSE = 1e-3
 
@@ -122,8 +124,7 @@ def maximise(problem: Problem, kinds: Kinds, *, lifted: int = 0, only: int | Non
     cuts = _first_cuts(kinds, pairs, roles, only) if in_video is not None and limit is not None else []
     before = np.inf
     for tried in range(_MOST_CUTS):
-        levels = [videos.most(in_video, limit, cut) for cut in cuts] if in_video is not None and limit else []
-        solved = program.solve(cuts, levels)
+        solved = program.solve(cuts, _levels(problem, kinds, cuts))
         if in_video is None or limit is None:
             break
         totals = np.bincount(kinds.pair_kind[pairs], weights=solved.x[: len(pairs)], minlength=len(kinds.count))
@@ -134,6 +135,28 @@ def maximise(problem: Problem, kinds: Kinds, *, lifted: int = 0, only: int | Non
         cuts.append(worst[0])
         before = solved.fun
     return program.read(solved, tuple(cuts))
+
+
+def whole(problem: Problem, kinds: Kinds, found: Feasible) -> np.ndarray:
+    """A solution in whole clips of each pair: where there are few kinds the best one, else rounded by largest
+    remainder, so that each share and side has as many as the solution but for the last fraction."""
+    taken = np.floor(found.taken + TOLERANCE)
+    fraction = found.taken - taken
+    if not (fraction > TOLERANCE).any():
+        return taken.astype(np.int64)
+    pairs = np.flatnonzero(kinds.pair_why == 0)
+    if kinds.exact and len(pairs) <= _FEW:
+        program = _Program(problem, kinds, pairs, 0, None, kinds.crowding)
+        levels = _levels(problem, kinds, found.cuts)
+        if (best := program.whole(found.cuts, levels)) is not None:
+            taken[pairs] = best
+            return taken.astype(np.int64)
+    side = kinds.pair_role * 2 + kinds.pair_positive
+    more = np.floor(np.bincount(side, weights=found.taken) + TOLERANCE) - np.bincount(side, weights=taken)
+    order = np.lexsort((np.arange(len(taken)), -fraction))
+    turn = np.empty(len(taken), dtype=np.int64)
+    turn[order] = turns(side[order])
+    return (taken + ((turn < more[side]) & (fraction > TOLERANCE))).astype(np.int64)
 
 
 def worth_of(problem: Problem, kinds: Kinds, found: Feasible, *, lifted: int = 0) -> np.ndarray:
@@ -208,6 +231,13 @@ def worth_of_amounts(
 def full_worth(problem: Problem, scale: float) -> float:
     """What full shares are worth, minimums aside."""
     return float(problem.demand.sum() * WORTH.mean() / scale)
+
+
+def _levels(problem: Problem, kinds: Kinds, cuts: Sequence[np.ndarray]) -> list[float]:
+    limit = problem.mix.limits.per_video
+    if kinds.in_video is None or limit is None:
+        return []
+    return [videos.most(kinds.in_video, limit, cut) for cut in cuts]
 
 
 def _first_cuts(kinds: Kinds, pairs: np.ndarray, roles: int, only: int | None) -> list[np.ndarray]:
@@ -332,13 +362,17 @@ class _Program:
         self.licences = limits.count - self.licence_at
         self.cut_at = limits.count
 
-    def solve(self, cuts: list[np.ndarray], levels: list[float]) -> Any:
+    def constraints(self, cuts: Sequence[np.ndarray], levels: Sequence[float]) -> tuple[csr_array, np.ndarray]:
+        """The rows that are bounded above, the cuts at the end, and their bounds."""
         matrix, bounds = self.limits.matrix(self.columns), np.concatenate(self.limits.bounds)
-        if cuts:
-            rows = csr_array(np.array([cut[self.kind] for cut in cuts], dtype=np.float64))
-            rows.resize(len(cuts), self.columns)
-            matrix = vstack([matrix, rows], format="csr")
-            bounds = np.concatenate([bounds, levels])
+        if not cuts:
+            return matrix, bounds
+        rows = csr_array(np.array([cut[self.kind] for cut in cuts], dtype=np.float64))
+        rows.resize(len(cuts), self.columns)
+        return vstack([matrix, rows], format="csr"), np.concatenate([bounds, levels])
+
+    def solve(self, cuts: Sequence[np.ndarray], levels: Sequence[float]) -> Any:
+        matrix, bounds = self.constraints(cuts, levels)
         solved = linprog(
             self.cost,
             A_ub=matrix,
@@ -351,6 +385,20 @@ class _Program:
         if solved.x is None:
             raise CurateError(f"the mix could not be solved: {solved.message}", where=self.problem.mix.name)
         return solved
+
+    def whole(self, cuts: Sequence[np.ndarray], levels: Sequence[float]) -> np.ndarray | None:
+        """Whole clips of each pair that are worth most; None where that is not found within _NODES of branch and
+        bound."""
+        matrix, bounds = self.constraints(cuts, levels)
+        balance = self.balance.matrix(self.columns)
+        solved = milp(
+            self.cost,
+            integrality=np.arange(self.columns) < len(self.pairs),
+            bounds=Bounds(0, self.upper),
+            constraints=[LinearConstraint(matrix, -np.inf, bounds), LinearConstraint(balance, 0, 0)],
+            options={"node_limit": _NODES},
+        )
+        return None if solved.x is None else np.round(solved.x[: len(self.pairs)])
 
     def read(self, solved: Any, cuts: tuple[np.ndarray, ...]) -> Feasible:
         problem, kinds = self.problem, self.kinds

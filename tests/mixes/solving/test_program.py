@@ -9,7 +9,7 @@ from curate.mixes.solving.program import best, full_worth
 from tests.mixes.solving.worlds import World, worlds
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(worlds())
 def test_its_optimum_is_that_of_a_program_with_variables_for_each_video(world: World) -> None:
     problem = world.pose()
