@@ -110,6 +110,7 @@ def _of_whole(workspace: Workspace, item: str, published: pl.DataFrame) -> dict[
         about = pl.col("video_id").is_in(videos.implode())
         outcomes = catalog.scan("outcomes").filter(about, pl.col("stage") == "collect")
         clips = catalog.scan("clips").filter(about).select("clip_id", "video_id")
+        made = clips.select(clips=pl.len(), videos=pl.col("video_id").n_unique()).filter(pl.col("clips") > 0)
         labels = catalog.scan("labels").join(clips, on="clip_id", how="semi")
         withdrawals = catalog.scan("withdrawals").filter(pl.col("item") == item)
         rows = {
@@ -117,7 +118,7 @@ def _of_whole(workspace: Workspace, item: str, published: pl.DataFrame) -> dict[
                 files=pl.len(), videos=pl.col("video_id").n_unique(), size_bytes=pl.col("size_bytes").sum()
             ).sort("source", "licence"),
             "outcomes": outcomes.group_by("outcome", "reason").len().sort("outcome", "reason").collect(),
-            "clips": clips.select(clips=pl.len(), videos=pl.col("video_id").n_unique()).collect(),
+            "clips": made.collect(),
             "labels": labels.group_by("capability", "verdict").len().sort("capability", "verdict").collect(),
             "splits": catalog.scan("splits").filter(about).group_by("split").len().sort("split").collect(),
             "withdrawals": withdrawals.collect(),

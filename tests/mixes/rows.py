@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import polars as pl
 import yaml
@@ -21,6 +23,17 @@ CAPABILITIES = ("bounce", "roll", "spin")
 
 def clip_id(video: str, index: int) -> str:
     return span_id(video, index * CLIP_S, (index + 1) * CLIP_S)
+
+
+def still(path: Path, seconds: int) -> None:
+    """A video of that length in which nothing happens."""
+    picture = np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(25))
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for _ in range(25 * seconds):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
 
 
 def add_videos(workspace: Workspace, names: Iterable[str], path: Path, *, licence: str = "CC0-1.0") -> None:

@@ -3,11 +3,8 @@
 import json
 import shutil
 import warnings
-from fractions import Fraction
 from pathlib import Path
 
-import av
-import numpy as np
 import polars as pl
 import pytest
 from dvc.repo import Repo
@@ -26,7 +23,7 @@ from curate.mixes.verify import verify
 from curate.mixes.versions import git
 from curate.mixes.withdraw import what_holds, withdraw
 from curate.workspace import Workspace
-from tests.mixes.rows import add_label, clip_id, write_mix
+from tests.mixes.rows import add_label, clip_id, still, write_mix
 
 WHO = {"who": "ana", "why": "the owner asked"}
 
@@ -249,17 +246,6 @@ def test_a_version_that_holds_it_in_a_pack_alone_holds_it(world: Workspace) -> N
     assert [(each.revision, each.clips, each.packed) for each in found] == [("v1", 1, 0), ("v2", 0, 1)]
 
 
-def still(path: Path) -> None:
-    """Two seconds in which nothing happens."""
-    picture = np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(25))
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
-        for _ in range(50):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode(None))
-
-
 def test_withdrawn_content_is_not_collected_again_under_any_name(workspace: Workspace) -> None:
     for config in (workspace.configs / "sources").glob("*"):
         config.unlink()
@@ -268,7 +254,7 @@ def test_withdrawn_content_is_not_collected_again_under_any_name(workspace: Work
     for name in ("phone", "archive"):
         (workspace.configs / "sources" / f"{name}.yaml").write_text(f"id: {name}\npath: {name}\nlicence: CC0-1.0\n")
         (workspace.root / name).mkdir()
-    still(workspace.root / "phone" / "a.mp4")
+    still(workspace.root / "phone" / "a.mp4", 2)
     first = collect(workspace)
     assert first.ok == 1 and first.clips > 0
     found = withdraw(workspace, "a.mp4", **WHO)
