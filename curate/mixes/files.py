@@ -11,9 +11,10 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +31,7 @@ from curate.mixes.versions import git
 from curate.workspace import Workspace
 
 _ROOM = "Make room, then run it again: what has come is kept"
+_BEGUN, _ABANDONED_S = ".getting-", 24 * 3600
 _FIX = "They must be in .dvc/cache or on the remote: `dvc remote list`, and `dvc push` where it was built"
 
 
@@ -122,7 +124,7 @@ class MixFiles:
         local = self.local(path)
         with in_one_line(f"{path} cannot be kept here", where=self.where, fix=_ROOM, kinds=OSError):
             target.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".getting-")
+            descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=_BEGUN)
             os.close(descriptor)
             temporary = Path(name)
             try:
@@ -133,6 +135,13 @@ class MixFiles:
                 temporary.replace(target)
             finally:
                 temporary.unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Removes what fetches that were killed long ago had begun."""
+        for begun in self.fetched.glob(f"*/{_BEGUN}*"):
+            with suppress(FileNotFoundError):  # another process swept it, or has finished it
+                if time.time() - begun.stat().st_mtime > _ABANDONED_S:
+                    begun.unlink()
 
     def _download(self, path: str, target: Path) -> None:
         remote = self._remote(path)

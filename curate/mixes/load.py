@@ -231,6 +231,7 @@ def _paths(files: MixFiles, kinds: set[str], splits: Iterable[str] | None) -> li
 
 
 def _fetch(files: MixFiles, paths: list[str], progress: Progress) -> dict[str, Path]:
+    files.sweep()
     missing = [path for path in paths if not files.place(path).exists()]
     with ThreadPoolExecutor(_FETCHING) as threads:
         for done, _ in enumerate(threads.map(lambda path: files.get(path, files.place(path)), missing), start=1):

@@ -1,6 +1,7 @@
 """What is pulled is what is asked for, once; what a version shares with the one before is neither cut nor stored."""
 
 import json
+import os
 import pickle
 import shutil
 import subprocess
@@ -77,10 +78,15 @@ def test_a_pull_brings_what_was_asked_for_and_goes_on_where_it_was(clone: Worksp
     assert train.fetched_bytes == sum(n for path, n in files.sizes.items() if path.startswith("media/train-"))
 
     before = {path: path.stat().st_ino for path in fetched(clone)}
+    begun = files.fetched / "ab" / ".getting-long-ago"
+    begun.parent.mkdir(exist_ok=True)
+    begun.touch()
+    os.utime(begun, (0, 0))
     with mock.patch.object(MixFiles, "_download", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
         pull(clone, "base")
     whole = pull(clone, "base")
     assert whole.files == len(files.hashes)
+    assert not begun.exists()
     assert before.items() <= {path: path.stat().st_ino for path in fetched(clone)}.items()
     assert pull(clone, "base").fetched_bytes == 0
     with pytest.raises(InputError, match="no split 'dev'. It has: test, train, validation"):

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curate.mixes import rows as rows_module
 from curate.mixes.rows import (
     FRAME_FEATURES,
     carried_labels,
@@ -71,7 +74,8 @@ def test_segments_are_cut_to_the_clip_and_told_from_its_start(rows: list[dict]) 
     assert dict(labels_by_clip(carried).iter_rows()) == plainly(rows)
 
 
-def test_the_same_rows_in_any_order_are_the_same_bytes(tmp_path: Path) -> None:
+def row_table() -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows of three clips, and where each lies."""
     rows = clips().with_columns(
         video_id=pl.lit("v"), source=pl.lit("s"), licence=pl.lit("CC0-1.0"), group_id=pl.lit("v"),
         repeat=pl.Series([1, 3, 1], dtype=pl.Int32), roles=pl.lit(["a"], dtype=pl.List(pl.String)),
@@ -79,6 +83,11 @@ def test_the_same_rows_in_any_order_are_the_same_bytes(tmp_path: Path) -> None:
         embedding_model=pl.lit("m"),
     )  # fmt: skip
     places = rows.select("clip_id", pack=pl.lit("media/train-0.zip"), offset=pl.lit(7), size=pl.lit(9))
+    return rows, places
+
+
+def test_the_same_rows_in_any_order_are_the_same_bytes(tmp_path: Path) -> None:
+    rows, places = row_table()
     paths = []
     for name, order in (("a", 1), ("b", -1)):
         (tmp_path / name).mkdir()
@@ -92,6 +101,14 @@ def test_the_same_rows_in_any_order_are_the_same_bytes(tmp_path: Path) -> None:
     assert written[4]["duration_s"] == 0.1
     assert written[0]["video"] == {"bytes": None, "path": "zip://c0.mp4::media/train-0.zip"}
     assert written[0]["media"] == {"pack": "media/train-0.zip", "offset": 7, "size": 9}
+
+
+def test_many_rows_are_several_files_that_read_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (whole,) = write_rows(tmp_path, "test", *row_table())
+    monkeypatch.setattr(rows_module, "_FILE_ROWS", 2)
+    paths = write_rows(tmp_path, "train", *row_table())
+    assert [path.name for path in paths] == [f"train-{number:05}.parquet" for number in range(3)]
+    assert pa.concat_tables(map(pq.read_table, paths)).equals(pq.read_table(whole))
 
 
 def test_vectors_of_clips_of_any_length_come_back_as_they_were(tmp_path: Path) -> None:
