@@ -18,6 +18,7 @@ import polars as pl
 from dvc.repo import Repo
 
 from curate.errors import InputError
+from curate.mixes.failing import in_one_line
 from curate.mixes.files import MixFiles, open_files
 from curate.mixes.load import read_lock
 from curate.mixes.packs import packs_of
@@ -92,7 +93,11 @@ def retire_versions(
         newest = known[name][-1]
         if (name, newest.revision) in out:
             _pin_what_stays(workspace, newest, f"Retire mix {name} {newest.revision}\n\n{why}\n\nBy: {who}\n")
-    objects, size_bytes = _remove_objects(workspace, known, set(out), gone) if out else (0, 0)
+    objects, size_bytes = 0, 0
+    if out:
+        fix = "Mend it, then run the command again"
+        with in_one_line("versions are retired, not all of their files are removed", where=workspace.root, fix=fix):
+            objects, size_bytes = _remove_objects(workspace, known, set(out), gone)
     return Retirement(tuple(done), objects, size_bytes)
 
 

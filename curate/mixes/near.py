@@ -6,7 +6,9 @@ a model that knows little make many different clips near; a pair of which a fing
 unproven. Links that the catalog has count too, near or not.
 
 Vectors are those of the catalog where it has the clip, else those that were published with the version. At 512
-dimensions 10,000 clips that measure are searched for among 100,000 in about 30 s on two cores.
+dimensions 2,000 clips that measure were searched for among 100,000 in 15 s, on two cores that others used too. Of the
+copies and takes that `curate dedupe` links on the sample world, 0.93 to 1.00 are found by vectors alone; what only the
+descriptors of `curate.dedupe.descriptor` see as near is not.
 """
 
 from collections.abc import Iterator

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from dvc.repo import Repo
+from werkzeug.wrappers import Response
 
 from curate import views
 from curate.analyze.collect import collect
@@ -24,6 +25,8 @@ from curate.mixes.versions import git
 from curate.mixes.withdraw import what_holds, withdraw
 from curate.workspace import Workspace
 from tests.mixes.rows import add_label, clip_id, still, write_mix
+from tests.mixes.s3 import serving
+from tests.mixes.test_store import use
 
 WHO = {"who": "ana", "why": "the owner asked"}
 
@@ -211,6 +214,32 @@ def test_what_is_erased_is_nowhere_and_the_versions_that_held_it_are_retired(wor
         repo.pull()
     pulled = pull(Workspace(clone), "base")
     assert pulled.revision == "v3" and (clone / "data" / "base" / "lock.json").exists()
+
+
+def test_what_is_erased_is_gone_from_s3_too(labelled: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving() as store:
+        store.log_in(monkeypatch)
+        use(labelled, "takedown", store.url)
+        make(labelled)
+        clip = held_clip(labelled)
+        lock = read_lock("base", "v1", workspace=labelled.root)
+        files = open_files(labelled, "base", git(labelled.root, "rev-parse", "HEAD").strip())
+        gone = {files.hashes[pack.path] for pack in packs_of(lock) if clip["clip_id"] in pack.members}
+
+        def stored() -> set[str]:
+            return {"".join(key.split("/")[-2:]) for key, _ in store.keys().items()}
+
+        assert gone and gone <= stored()
+        store.answer = lambda asked: (
+            Response("down", status=503) if asked["REQUEST_METHOD"] in ("DELETE", "POST") else None
+        )
+        with pytest.raises(CurateError, match=r"retired.*run the command again"):
+            withdraw(labelled, clip["video_id"], **WHO, erase=True)
+        store.answer = lambda _: None
+        withdraw(labelled, clip["video_id"], **WHO, erase=True)
+        assert not gone & stored()
+        assert make(labelled) == "v2"
+        assert files.hashes["lock.json"] in stored()
 
 
 @pytest.mark.parametrize("step", ["erase_footage", "tag", "_pin_what_stays", "pin", "_remove", "_forget_remote"])
