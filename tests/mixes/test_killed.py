@@ -13,13 +13,14 @@ import polars as pl
 import pytest
 
 from curate.decisions import DONE, RELEASE, decisions
+from curate.errors import CurateError
 from curate.mixes.build import build
 from curate.mixes.load import versions
 from curate.mixes.versions import git
 from curate.workspace import Workspace
 from tests.mixes.killing import Children, children, kill_group, rows_of, what_is_published
 from tests.mixes.rows import add_label, clip_id, write_mix
-from tests.mixes.test_publish import dvc
+from tests.mixes.test_publish import dvc, release
 
 KILLS = 6
 KILLED = str(-signal.SIGKILL)
@@ -128,3 +129,22 @@ def test_a_killed_pull_goes_on_and_loads_the_same_rows(
         assert forks.run(here, "v1")["status"] == "0"
         assert rows_of(here, "v1") == undisturbed["rows"]["v1"]
         assert [version.revision for version in versions(Workspace(here), "base")] == ["v1", "v2"]
+
+
+def test_locks_that_a_killed_git_of_ours_left_are_removed_and_no_others(workspace: Workspace) -> None:
+    assert release(workspace, "base", "one") == "v1"
+    shutil.rmtree(workspace.state / "tmp")
+    lock = workspace.root / ".git" / "index.lock"
+    lock.touch()
+    with pytest.raises(CurateError, match=r"index\.lock"):
+        release(workspace, "base", "two")
+    assert lock.exists(), "someone else's git may be at work"
+    lock.unlink()
+    shutil.rmtree(workspace.state / "tmp")
+
+    (workspace.state / "publishing").touch()
+    lock.touch()
+    ours = workspace.root / ".git" / "refs" / "tags" / "mix" / "base" / "v2.lock"
+    ours.touch()
+    assert release(workspace, "base", "two") == "v2"
+    assert not lock.exists() and not ours.exists() and not (workspace.state / "publishing").exists()
