@@ -6,8 +6,8 @@ Footage is made up: 100,000 videos of 8 sources under 4 licences, one of them no
 (the fullest tenth has half of them), 2% are duplicates. Every clip is labelled for one capability, every fifth for
 another one too, three in four of the labels present; capabilities differ 20 times in supply. A present clip has one of
 40 values of a field, which fall off as 1 / rank, and is in some of 10 conditions: 50 slices. The mix asks every
-capability for the same share of 400,000 clips, so that some are short and repeat; at least 30 clips of each slice, which
-some do not have; and limits per video, source, licence and duplicate group bind.
+capability for the same share of 400,000 clips, so that some are short and repeat; at least 30 clips of each slice,
+which some do not have; and limits per video, source, licence and duplicate group bind.
 
 The figure is the median time of `solve`, from tables in memory to picks and the words of what is short, in a process of
 its own whose peak memory is beside it. The gap is to the program's bound, of what full shares are worth. On smaller

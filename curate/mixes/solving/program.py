@@ -5,7 +5,8 @@ positives. Filling a share is worth less the fuller it is (concave, piecewise li
 the emptier one gets it. A minimum is worth more than any of that; where it cannot be met, it is short, and the rest is
 filled all the same. Small costs prefer another clip to a repeat; a small gain takes negatives where they are allowed.
 
-The limit per video comes in as cuts over sets of kinds (`videos`), found one by one until none is broken. Where kinds
+Where kinds lie in few videos, the limit per video is written out, with a variable for each kind in each video. Else it
+comes in as cuts over sets of kinds (`videos`), found one by one while they lower what can be reached. Where kinds
 were merged, the prices of the solution (its duals) say what each clip is worth; kinds whose clips differ in that are
 parted and the program is solved again. At any such prices, what all clips together are worth above them bounds what the
 best selection could reach, so how far a solution is from the best is known without solving the larger program.
@@ -35,7 +36,7 @@ MINIMUM_WORTH = 1000.0
 REPEAT_COST, NEGATIVE_BONUS = 0.02, 0.005
 """Of a unit."""
 _MOST_CUTS, _MOST_ROUNDS, _NODES = 300, 6, 200
-_FEW, _MANY = 400, 60_000
+_FEW, _MANY, _MOST_CELLS = 400, 60_000, 6_000
 _CLOSE = 1e-3
 
 
@@ -50,11 +51,12 @@ class Prices:
     floors: np.ndarray
     source: np.ndarray
     licence: np.ndarray
+    videos: np.ndarray
     cuts: np.ndarray
 
     def binds(self, limit: int) -> bool:
         """Whether lifting a limit of the program's rows can change what is best."""
-        of = {PER_VIDEO: self.cuts, PER_SOURCE: self.source, PER_LICENCE: self.licence}[limit]
+        of = {PER_VIDEO: np.append(self.cuts, self.videos), PER_SOURCE: self.source, PER_LICENCE: self.licence}[limit]
         return bool((of > 1e-9).any())
 
 
@@ -121,16 +123,22 @@ def maximise(problem: Problem, kinds: Kinds, *, lifted: int = 0, only: int | Non
     in_video = kinds.in_video
     crowding = kinds.count if limit is None else kinds.crowding
     program = _Program(problem, kinds, pairs, lifted, only, crowding)
-    cuts = _first_cuts(kinds, pairs, roles, only) if in_video is not None and limit is not None else []
+    if program.written_out or in_video is None or limit is None:
+        return program.read(program.solve((), ()), ())
+    cuts = _first_cuts(kinds, pairs, roles, only)
     before = np.inf
     for tried in range(_MOST_CUTS):
         solved = program.solve(cuts, _levels(problem, kinds, cuts))
-        if in_video is None or limit is None:
-            break
+        if lifted and len(kinds.count) > _FEW:
+            break  # what lifting adds is the same with further cuts, where these lower nothing without it
         totals = np.bincount(kinds.pair_kind[pairs], weights=solved.x[: len(pairs)], minlength=len(kinds.count))
         worst = videos.broken(in_video, limit, totals)
         gained = solved.fun - before
-        if worst is None or (len(kinds.count) > _FEW and tried and gained <= 1e-5 * abs(solved.fun)):
+        if (
+            worst is None
+            or tried == _MOST_CUTS - 1
+            or (len(kinds.count) > _FEW and tried and gained <= 1e-5 * abs(solved.fun))
+        ):
             break
         cuts.append(worst[0])
         before = solved.fun
@@ -255,6 +263,33 @@ def _first_cuts(kinds: Kinds, pairs: np.ndarray, roles: int, only: int | None) -
     return found
 
 
+@dataclass(frozen=True)
+class _Cells:
+    """Kinds in the videos that the limit can crowd. kind, video, clips (at most the limit): of each cell; roomy: of
+    each kind its clips in other videos."""
+
+    kind: np.ndarray
+    video: np.ndarray
+    clips: np.ndarray
+    roomy: np.ndarray
+
+
+def _cells(kinds: Kinds, usable: np.ndarray, limit: int | None) -> _Cells | None:
+    """The cells of the kinds that may be used; None where no limit needs them, or they are too many to write out."""
+    if kinds.in_video is None or limit is None:
+        return None
+    mask = np.zeros(len(kinds.count))
+    mask[usable] = 1.0
+    crowded = kinds.in_video.T @ mask > limit
+    found = csr_array(kinds.in_video.multiply(mask[:, None]).multiply(crowded[None, :]))
+    found.eliminate_zeros()
+    if found.nnz > _MOST_CELLS:
+        return None
+    cells = found.tocoo()
+    roomy = kinds.count - np.asarray(found.sum(axis=1)).ravel()
+    return _Cells(cells.row, cells.col, np.minimum(cells.data, limit), roomy)
+
+
 class _Rows:
     """Constraints of one sense, as they are written down: sparse rows and their bounds."""
 
@@ -300,13 +335,17 @@ class _Program:
         self.fill = self.repeat + roles
         self.lack = self.fill + roles * len(WORTH)
         self.lack_slice = self.lack + roles
-        self.columns = self.lack_slice + len(problem.slices)
+        self.cell = self.lack_slice + len(problem.slices)
+        limit = None if lifted & PER_VIDEO else problem.mix.limits.per_video
+        cells = _cells(kinds, self.kind, limit)
+        self.written_out = cells is not None
+        self.columns = self.cell + (len(cells.clips) if cells is not None else 0)
         every = np.arange(roles)
         self.cost = np.zeros(self.columns)
         self.cost[: len(pairs)] = -NEGATIVE_BONUS * self.size * ~self.positive
         self.cost[self.repeat : self.fill] = REPEAT_COST
         self.cost[self.fill : self.lack] = -np.tile(WORTH, roles)
-        self.cost[self.lack :] = MINIMUM_WORTH
+        self.cost[self.lack : self.cell] = MINIMUM_WORTH
         mine = np.ones(roles) if only is None else every == only
         demand = problem.demand / self.scale * mine
         self.minimum = problem.minimum * mine
@@ -314,9 +353,14 @@ class _Program:
         most = np.minimum(kinds.pair_count[pairs], crowding[self.kind])
         self.upper = np.concatenate(
             [most, np.full(roles, np.inf), np.repeat(demand / len(WORTH), len(WORTH)), self.minimum, self.floors]
+            + ([cells.clips] if cells is not None else [])
         )
         self.limits, self.balance = _Rows(), _Rows()
         self._rows(lifted, every)
+        self.video_at = self.limits.count
+        if cells is not None and limit is not None:
+            self._videos(cells, limit)
+        self.cut_at = self.limits.count
 
     def _rows(self, lifted: int, every: np.ndarray) -> None:
         problem, kinds, limits = self.problem, self.kinds, self.limits
@@ -360,7 +404,19 @@ class _Program:
             self.licence_at = limits.add(held)
             limits.set(self.licence_at + kinds.licence[self.kind], column, 1.0)
         self.licences = limits.count - self.licence_at
-        self.cut_at = limits.count
+
+    def _videos(self, cells: "_Cells", limit: int) -> None:
+        """The limit per video with a column for each kind in each crowded video: clips of it that are taken there."""
+        column = self.cell + np.arange(len(cells.clips))
+        crowded, at = np.unique(cells.video, return_inverse=True)
+        self.limits.set(self.limits.add(np.full(len(crowded), float(limit))) + at, column, 1.0)
+        row_of = np.full(len(cells.roomy), -1)
+        mine = np.unique(cells.kind)
+        row_of[mine] = np.arange(len(mine))
+        kind_at = self.limits.add(cells.roomy[mine])
+        taken = np.flatnonzero(row_of[self.kind] >= 0)
+        self.limits.set(kind_at + row_of[self.kind[taken]], taken, 1.0)
+        self.limits.set(kind_at + row_of[cells.kind], column, -1.0)
 
     def constraints(self, cuts: Sequence[np.ndarray], levels: Sequence[float]) -> tuple[csr_array, np.ndarray]:
         """The rows that are bounded above, the cuts at the end, and their bounds."""
@@ -415,6 +471,7 @@ class _Program:
             floors=price[self.floor_at : self.floor_at + len(problem.slices)],
             source=source,
             licence=licence,
+            videos=price[self.video_at : self.cut_at],
             cuts=price[self.cut_at : self.cut_at + len(cuts)],
         )
         taken = np.zeros(len(kinds.pair_kind))
