@@ -221,7 +221,7 @@ class MixLoader:
 
     def state_dict(self) -> dict[str, Any]:
         """Where training stands after the batch that was given last; the same on all ranks."""
-        return {**vars(self._position), "seed": self._seed, "shuffle": self._shuffle, "rows": self._rows.digest()}
+        return {**vars(self._position), "seed": self._seed, "shuffle": self._shuffle, "rows": self._rows.digest}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on where another loader of the same rows stood, of any rank, world size or batch size.

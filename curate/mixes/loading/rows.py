@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,7 @@ class Rows:
             found |= set(pc.unique(pc.struct_field(labels, "capability").filter(told)).to_pylist())
         return tuple(sorted(found))
 
+    @cached_property
     def digest(self) -> str:
         """A hash over which clip stands where: an order of these rows means nothing for others."""
         digest = hashlib.blake2b(digest_size=16)
