@@ -27,6 +27,8 @@ from curate.workspace import Workspace
 from tests.mixes.rows import add_label, clip_id, still, write_mix
 from tests.mixes.s3 import serving
 from tests.mixes.test_store import use
+from tests.sources.serving import Site
+from tests.sources.serving import serving as web
 
 WHO = {"who": "ana", "why": "the owner asked"}
 
@@ -297,3 +299,23 @@ def test_withdrawn_content_is_not_collected_again_under_any_name(workspace: Work
     withdraw(workspace, "a.mp4", **WHO, undo=True)
     summary = collect(workspace)
     assert (summary.ok, summary.new_clips) == (1, 0) and summary.clips == first.clips, "nothing is decoded again"
+
+
+def test_a_url_whose_footage_was_erased_is_not_fetched_again(workspace: Workspace) -> None:
+    for config in (workspace.configs / "sources").glob("*"):
+        config.unlink()
+    analysis = workspace.configs / "analysis.yaml"
+    analysis.write_text(analysis.read_text().replace("{kind: local}", "{workers: 1}"))
+    still(workspace.root / "a.mp4", 2)
+    site = Site(files={"/a.mp4": (workspace.root / "a.mp4").read_bytes()})
+    with web(site):
+        (workspace.configs / "sources" / "web.yaml").write_text(
+            f"id: web\nlicence: CC0-1.0\nurls: [{site.url('/a.mp4')}]\ndownload: {{allow_private: true}}\n"
+        )
+        assert collect(workspace).ok == 1
+        (download,) = (path for path in (workspace.state / "downloads").rglob("*.mp4"))
+        found = withdraw(workspace, "web", **WHO, erase=True)
+        assert found.footage == () and not download.exists()
+        asked = len(site.asked)
+        summary = collect(workspace)
+        assert (summary.ok, summary.filtered, summary.failed, len(site.asked)) == (0, 1, 0, asked)
