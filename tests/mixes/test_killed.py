@@ -98,7 +98,7 @@ def test_killed_at_random_moments_again_and_again_it_ends_as_undisturbed(
     rng = random.Random(1)
     for index in range(KILLS // 3):
         place = shutil.copytree(released, tmp_path / f"{index}")
-        for _ in range(3):
+        for _ in range(2):
             pid = forks.start(place / "workspace")
             time.sleep(rng.uniform(0, undisturbed["length_s"]))
             kill_group(pid)
