@@ -209,9 +209,16 @@ class _Explained:
         if not found:
             gain = _whole(min(measure(self._unlimited()) - now, missing), unit)
             if gain > 0:
-                words = f"limits together hold back {amount_of(gain, unit)}, none of them alone"
+                names = ", ".join(self._set_limits(role))
+                words = f"{names} hold back {amount_of(gain, unit)} together, none of them alone"
                 found.append(Binding("limits", gain, words))
         return found
+
+    def _set_limits(self, role: int) -> list[str]:
+        """The limits that keep out clips of a share, and those of the program's rows that are given."""
+        why, limits = self.problem.offer_why[self.problem.offer_role == role], self.problem.mix.limits
+        found = [name for bit, name in _KEEPS_OUT.items() if (why & bit).any()]
+        return [*found, *(name for name in _ROWS.values() if getattr(limits, name))]
 
     def _words(self, limit: int, role: int, gain: float, unit: str) -> str:
         mix, amount = self.problem.mix, amount_of(gain, unit)

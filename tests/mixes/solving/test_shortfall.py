@@ -96,7 +96,10 @@ def test_two_limits_that_hold_back_together_are_said_so() -> None:
     assert short.bindings[0].words == "limits.licences (['CC0-1.0']) holds back 1 clip"
     mix = make_mix(capabilities=shares, limits={"licences": ["CC0-1.0"]}, where="duration_s > 5")
     (short,) = World(clips, labels, mix).solve().shortfalls
-    assert short.bindings[0].words == "limits together hold back 10 clips, none of them alone"
+    assert (
+        short.bindings[0].words
+        == "licences, where, per_duplicate_group hold back 10 clips together, none of them alone"
+    )
 
 
 def test_a_short_slice_says_how_many_clips_of_it_to_label() -> None:
