@@ -8,12 +8,12 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import coo_array
 
+from curate.mixes.solving.columns import MINIMUM_WORTH, NEGATIVE_BONUS, REPEAT_COST, WORTH
 from curate.mixes.solving.problem import Problem
-from curate.mixes.solving.program import MINIMUM_WORTH, NEGATIVE_BONUS, REPEAT_COST, WORTH
 
 
 def optimum(problem: Problem) -> float:
-    """The objective of the best fractional selection, as `curate.mixes.solving.program.Feasible.value` counts it."""
+    """The objective of the best fractional selection, as `curate.mixes.solving.columns.Feasible.value` counts it."""
     free = np.flatnonzero(problem.offer_why == 0)
     if not len(free):
         return 0.0

@@ -11,9 +11,10 @@ from scipy.sparse import coo_array, csr_array
 
 from curate.mixes.solving import videos
 from curate.mixes.solving.chance import turns
+from curate.mixes.solving.columns import Feasible
 from curate.mixes.solving.kinds import Kinds
 from curate.mixes.solving.problem import TOLERANCE, Problem
-from curate.mixes.solving.program import Feasible, whole
+from curate.mixes.solving.program import whole
 
 UNUSED = -1
 _NEAR = 4.0

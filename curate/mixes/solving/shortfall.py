@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from curate.mixes.solving import program
+from curate.mixes.solving.columns import PER_LICENCE, PER_SOURCE, PER_VIDEO, Feasible
 from curate.mixes.solving.kinds import Kinds
 from curate.mixes.solving.pick import Picked
 from curate.mixes.solving.problem import (
@@ -25,7 +26,7 @@ from curate.mixes.solving.problem import (
     WHERE,
     Problem,
 )
-from curate.mixes.solving.program import PER_LICENCE, PER_SOURCE, PER_VIDEO, Feasible, maximise
+from curate.mixes.solving.program import maximise
 
 Constraint = Literal[
     "licences", "where", "per_duplicate_group", "reviewed", "share_where", "per_video", "per_source", "per_licence",

@@ -11,7 +11,7 @@ that the result depends on neither the order of the input nor chance. What share
 - Limits count distinct clips. Of a duplicate group those with the most labels that count stay.
 - Capabilities are served first; replay is spread over embedding space within what they leave (`replay`).
 
-1,000,000 clips with 1,200,000 labels, 20 shares with 50 slices each and 100,000 videos are solved in about 10 s
+1,000,000 clips with 1,200,000 labels, 20 shares with 50 slices each and 100,000 videos are solved in about 7 s
 (`benchmarks.mix_solve`): the program's size is the number of kinds of clips, not of clips or videos.
 """
 
