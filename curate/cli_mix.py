@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -149,7 +149,9 @@ def pull(
 def export(
     name: _Published,
     to: Annotated[Path, typer.Option(help="A directory that is not there yet.")],
-    form: Annotated[str, typer.Option("--as", help="webdataset, activitynet or folder.")] = "folder",
+    form: Annotated[
+        Literal["webdataset", "activitynet", "folder"], typer.Option("--as", help="Which form.")
+    ] = "folder",
     rev: Revision = None,
     split: Annotated[str | None, typer.Option(help="train, validation or test; all if not given.")] = None,
 ) -> None:
