@@ -55,7 +55,7 @@ def withdraw(
     if as_json:
         show(found, as_json=True)
         return
-    print(f"{found.item}: {'put back' if found.undone else 'withdrawn'}, {found.videos} videos, {found.clips} clips")
+    print(f"{found.item}: {'put back' if found.undone else 'withdrawn'}; videos {found.videos}, clips {found.clips}")
     for title, rows in (("versions that hold it", found.held), ("clips that show the same", found.copies)):
         if rows:
             out.print(f"\n[bold]{title}[/bold]")

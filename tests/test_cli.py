@@ -49,7 +49,7 @@ def test_the_command_reference_is_the_one_generated_from_help(tmp_path: Path) ->
     assert (REPOSITORY / "docs/commands.md").read_text() == reference.read_text(), "run `make docs`"
 
 
-PAGES = ("targeting", "engineer", "annotator", "researcher", "operator")
+PAGES = ("targeting", "engineer", "annotator", "mixes", "researcher", "operator")
 WRITTEN_BY_HAND = ["README.md", *(f"docs/{name}.md" for name in PAGES)]
 
 

@@ -33,6 +33,10 @@ class ShareChange:
     feasible: tuple[float | None, float | None]
     realised: tuple[float | None, float | None]
 
+    @property
+    def differs(self) -> bool:
+        return any(before != after for before, after in (self.requested, self.feasible, self.realised))
+
 
 @dataclass(frozen=True)
 class ConfigChange:
@@ -200,8 +204,10 @@ def _lines(found: Diff) -> Iterator[str]:
     for split, facts in found.splits.items():
         yield f"{split}: " + ", ".join(f"{fact} {before:g} -> {after:g}" for fact, (before, after) in facts.items())
     yield from _clip_lines(found)
-    yield "\nshares: requested, feasible, realised"
-    for share in found.shares:
+    changed = [share for share in found.shares if share.differs]
+    if changed:
+        yield "\nshares: requested, feasible, realised"
+    for share in changed:
         values = (
             f"{_percent(before)} -> {_percent(after)}"
             for before, after in (share.requested, share.feasible, share.realised)
@@ -220,9 +226,11 @@ def _clip_lines(found: Diff) -> Iterator[str]:
         ("other repeats", found.repeats),
         ("other labels", found.labels),
     ):
+        if not changes:
+            continue
         reasons = Counter(change.reason for change in changes)
         words = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items(), key=lambda x: (-x[1], x[0])))
-        yield f"\n{len(changes)} {title}" + (f": {words}" if words else "")
+        yield f"\n{len(changes)} {title}: {words}"
         for change in changes[:_SHOWN]:
             yield f"  {change.clip_id}  {change.split:<10}  {': '.join(filter(None, (change.reason, change.detail)))}"
         if len(changes) > _SHOWN:

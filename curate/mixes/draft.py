@@ -22,7 +22,7 @@ from curate.mixes.solving.chance import turns
 from curate.mixes.solving.problem import SLICES, allowed, as_asked, config_of, drawn_clips
 from curate.mixes.solving.solve import Solution, solve
 from curate.mixes.split import SplitPlan, plan_splits
-from curate.mixes.supply import Supply, gather
+from curate.mixes.supply import Supply, gather, with_frames
 from curate.mixes.verify import clip_rows, leaks, near_leaks, new_near_duplicates, still_apart
 from curate.mixes.versions import Version, versions
 from curate.slices import slices, slices_of
@@ -66,7 +66,7 @@ def make_draft(workspace: Workspace, name: str, published: pl.DataFrame) -> Draf
     _check_labels(workspace, mix, supply)
     plan = _plan(workspace.catalog, mix, supply, published)
     solution = _solve(mix, supply, plan, capabilities)
-    chosen = _choose(mix, supply, plan, solution)
+    chosen = with_frames(workspace.catalog, _choose(mix, supply, plan, solution))
     lock = make_lock(mix, capabilities, supply, plan, solution, chosen, workspace.catalog.versions())
     newest = next(iter(versions(workspace, name)[::-1]), None)
     is_retired = newest is not None and (name, newest.revision) in retired(workspace, name)

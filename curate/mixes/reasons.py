@@ -4,6 +4,7 @@ The catalog never overwrites labels, reviews, duplicates and withdrawals, so it 
 versions was made. Without one, the locks alone are asked.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -78,6 +79,9 @@ class Reasons:
         self._labels = [self._labels_at(ids, side) for side in (old, new)]
         self._contested = [self._contested_at(ids, side) for side in (old, new)]
         self._keepers = [self._keepers_at(ids, side) for side in (old, new)]
+        self._counts = Counter(
+            (column, each["split"], each[column]) for each in old.clips.values() for column in ("video_id", "source")
+        )
         self._fresh = self._new_clips(ids)
         self._withdrawn = self._withdrawn_among(ids)
         self._gone = self._not_current(ids)
@@ -111,7 +115,7 @@ class Reasons:
             return "condition changed", f"`where` was {before['mix'].get('where')}"
         if any(clip["video_id"] in _paying(conflict) for conflict in before["conflicts"]):
             return "split settled", "withheld before"
-        return self._of_roles(roles, 1) or ("chosen instead", "eligible before too")
+        return self._of_roles(roles, 1) or self._config_news(clip["split"]) or ("chosen instead", "eligible before too")
 
     def _why_out(self, clip: Mapping[str, Any]) -> tuple[str, str]:
         clip_id, roles = clip["clip_id"], clip["roles"]
@@ -134,7 +138,12 @@ class Reasons:
             return "condition changed", f"`where` is {self._new.lock['mix'].get('where')}"
         if clip_id in self._gone:
             return "gone", "its file is gone, or was analysed anew"
-        return self._of_roles(roles, -1) or ("displaced", "still eligible, others were chosen")
+        return (
+            self._over_limit(clip)
+            or self._of_roles(roles, -1)
+            or self._config_news(clip["split"])
+            or ("displaced", "still eligible, others were chosen")
+        )
 
     def _of_roles(self, roles: list[str], sign: int) -> tuple[str, str] | None:
         """What of the mix itself speaks for more (sign 1) or less (-1) of a clip's roles."""
@@ -151,17 +160,26 @@ class Reasons:
             specs = [lock["capabilities"].get(role, {}).get("version") for lock in locks]
             if None not in specs and specs[0] != specs[1]:
                 return "spec changed", f"of {role}"
-        budgets = [lock["mix"]["budget"] for lock in locks]
-        if budgets[0] != budgets[1]:
-            return "budget changed", " -> ".join(words(budget) for budget in budgets)
-        for field in ("limits", "splits", "seed"):
-            values = [lock["mix"].get(field) for lock in locks]
-            if values[0] != values[1]:
-                return f"{field} changed", "; ".join(
-                    f"{path} {words(before)} -> {words(after)}"
-                    for path, before, after in changed_fields(values[0], values[1], field)
-                )
         return None
+
+    def _over_limit(self, clip: Mapping[str, Any]) -> tuple[str, str] | None:
+        """The limit on amounts that a clip of the older version is over in the newer one."""
+        limits = self._new.lock["mix"]["limits"]
+        for limit, column in (("per_video", "video_id"), ("per_source", "source")):
+            most = limits.get(limit)
+            if most is None or (limit == "per_source" and clip["split"] != "train"):
+                continue
+            before = self._counts.get((column, clip["split"], clip[column]), 0)
+            if before > most:
+                return f"limits.{limit}", f"{most} now, {before} were of {clip[column]}"
+        return None
+
+    def _config_news(self, split: str) -> tuple[str, str] | None:
+        """How the mix's own config changed, as far as it decides on the clips of a split."""
+        fields = ("budget", "replay", "capabilities", "limits", "splits", "seed") if split == "train" else ("limits",)
+        before, after = ({name: side.lock["mix"].get(name) for name in fields} for side in (self._old, self._new))
+        changed = [f"{path} {words(was)} -> {words(now)}" for path, was, now in changed_fields(before, after)]
+        return ("config changed", "; ".join(changed)) if changed else None
 
     def _label_news(self, clip_id: str, verdicts: tuple[str, ...]) -> Iterator[tuple[str, str]]:
         """How a clip's labels changed, where they now say one of `verdicts`; "" is none any more."""

@@ -43,17 +43,16 @@ def gather(catalog: Catalog, capabilities: Mapping[str, Capability]) -> Supply:
     labels = every_label.filter(~pl.col("contested"))
     contested = every_label.filter("contested").join(bad, on="clip_id", how="anti")
     unsettled = contested.join(labels, on="clip_id", how="anti").select("clip_id")
-    embeddings = views.current_embeddings(catalog).collect()
+    embeddings = views.current_embeddings(catalog).select("clip_id", "model_id", "vector").collect()
     every = views.clips(catalog).collect()
     kept = views.kept_clips(catalog).select("clip_id").collect()["clip_id"]
     clips = (
         every.with_columns(duplicate_group=_duplicate_groups(catalog, every["clip_id"]))
         .filter(pl.col("clip_id").is_in(kept.implode()) | pl.col("clip_id").is_in(labels["clip_id"].implode()))
         .join(pl.concat([bad, unsettled]), on="clip_id", how="anti")
-        .join(embeddings.select("clip_id", "model_id", "vector", "frame_times_s", "frame_vectors"),
-              on="clip_id", how="left")
+        .join(embeddings, on="clip_id", how="left")
         .sort("clip_id")
-    )  # fmt: skip
+    )
     models = sorted(set(embeddings["model_id"]))
     return Supply(
         clips,
@@ -63,6 +62,12 @@ def gather(catalog: Catalog, capabilities: Mapping[str, Capability]) -> Supply:
             contested.join(every, on="clip_id", how="semi").group_by("capability").len().sort("capability").iter_rows()
         ),
     )
+
+
+def with_frames(catalog: Catalog, clips: pl.DataFrame) -> pl.DataFrame:
+    """Clips with frame_times_s, in source seconds, and frame_vectors, packed: of those chosen, as all would be many."""
+    frames = views.current_embeddings(catalog).select("clip_id", "frame_times_s", "frame_vectors")
+    return clips.lazy().join(frames, on="clip_id", how="left", maintain_order="left").collect()
 
 
 def _duplicate_groups(catalog: Catalog, clip_ids: pl.Series) -> pl.Series:

@@ -362,7 +362,7 @@ def _next(
         yield f"{', '.join(build)}: the newest version holds it"
     left = [each for each in held if not each.retired]
     if left:
-        yield f"`curate withdraw {asked.name} --erase` retires the {len(left)} versions that hold it"
+        yield f"`curate withdraw {asked.name} --erase` retires the versions that hold it: {len(left)}"
     others = sum(not copy.withdrawn for copy in copies)
     if others and not took_copies:
         yield f"{others} clips elsewhere show the same: `--copies` withdraws them too"

@@ -105,4 +105,10 @@ def test_a_clone_without_catalog_says_what_the_locks_say(changed: tuple[Workspac
     assert [each.clip_id for each in there.clips_in] == [each.clip_id for each in found.clips_in]
     assert there.labels == found.labels
     assert not (clone / ".curate" / "catalog").exists()
-    assert {each.reason for each in there.clips_out} <= {"displaced", "share changed", "limits changed", "spec changed"}
+    assert {each.reason for each in there.clips_out} <= {
+        "displaced",
+        "share changed",
+        "config changed",
+        "limits.per_video",
+        "spec changed",
+    }
