@@ -12,7 +12,7 @@ from typing import Any
 from curate.decisions import APPROVED, PROPOSED, RELEASE, Decision, decisions, finish, propose
 from curate.errors import CurateError
 from curate.mixes.card import write_card
-from curate.mixes.draft import Draft, make_draft, refuse_leaks
+from curate.mixes.draft import Draft, make_draft, moves, refuse_leaks
 from curate.mixes.failing import in_one_line
 from curate.mixes.files import MixFiles, open_files
 from curate.mixes.load import LOCK, read_lock
@@ -149,22 +149,17 @@ def _release(
     workspace: Workspace, draft: Draft, who: str, why: str, *, status: str = PROPOSED, run_id: str = ""
 ) -> Decision:
     """The decision to publish a draft: what it holds, how it differs from the newest version, and what it costs."""
-    before: set[str] = set()
-    if draft.newest is not None:
-        old = read_lock(draft.mix.name, draft.newest.revision, workspace=workspace.root)
-        before = {clip["clip_id"] for clip in old["clips"]}
-    clip_ids = set(draft.chosen["clip_id"])
-    lock = draft.lock
+    lock, changed = draft.lock, moves(workspace, draft)
     evidence = {
         **{key: lock[key] for key in ("requested", "feasible", "realised")},
         "shortfalls": [shortfall["words"] for shortfall in lock["shortfalls"]],
         "contested": lock["contested"],
         "rows": _rows(lock),
         "newest": draft.newest.revision if draft.newest else None,
-        "clips_added": len(clip_ids - before),
-        "clips_removed": len(before - clip_ids),
+        "clips_added": changed.added,
+        "clips_removed": changed.removed,
     }
-    cost = {"clips": len(clip_ids), "footage_h": round(float(draft.chosen["duration_s"].sum()) / 3600, 4)}
+    cost = {"clips": len(lock["clips"]), "footage_h": round(float(draft.chosen["duration_s"].sum()) / 3600, 4)}
     plan = {"mix": draft.mix.name, "content": lock["content"]}
     return propose(
         workspace.catalog, RELEASE, draft.mix.name,

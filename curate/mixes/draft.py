@@ -6,7 +6,7 @@ evaluation takes what is labelled. The lock says all of it, so a draft can be lo
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -15,6 +15,7 @@ from curate.catalog import Catalog
 from curate.conditions import matching
 from curate.dedupe.groups import join_groups, leakage_groups
 from curate.errors import CurateError, InputError
+from curate.mixes.load import read_lock
 from curate.mixes.lock import make_lock
 from curate.mixes.near import link
 from curate.mixes.retire import retired
@@ -48,6 +49,25 @@ class Draft:
     @property
     def is_new(self) -> bool:
         return self.newest is None or self.retired or self.newest.content != self.lock["content"]
+
+
+class Moves(NamedTuple):
+    """A draft against the newest version, in clips: only in it, only in the version, in both with other labels."""
+
+    added: int
+    removed: int
+    relabelled: int
+
+
+def moves(workspace: Workspace, draft: Draft) -> Moves:
+    """What a draft changes; against nothing where it is the first version."""
+    before: dict[str, str] = {}
+    if draft.newest is not None:
+        old = read_lock(draft.mix.name, draft.newest.revision, workspace=workspace.root)
+        before = {clip["clip_id"]: clip["labels"] for clip in old["clips"]}
+    now = {clip["clip_id"]: clip["labels"] for clip in draft.lock["clips"]}
+    relabelled = sum(now[clip_id] != before[clip_id] for clip_id in now.keys() & before.keys())
+    return Moves(len(now.keys() - before.keys()), len(before.keys() - now.keys()), relabelled)
 
 
 def make_draft(workspace: Workspace, name: str, published: pl.DataFrame) -> Draft:

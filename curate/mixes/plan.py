@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from curate.mixes.draft import make_draft
-from curate.mixes.load import read_lock
+from curate.mixes.draft import make_draft, moves
 from curate.mixes.solving.problem import budget_of
 from curate.mixes.verify import history
 from curate.workspace import Workspace
@@ -68,19 +67,12 @@ def plan(workspace: Workspace, name: str) -> Plan:
         CurateError: a share is short and the mix says `fail`.
     """
     draft = make_draft(workspace, name, history(workspace))
-    before: dict[str, str] = {}
-    if draft.newest is not None:
-        old = read_lock(name, draft.newest.revision, workspace=workspace.root)
-        before = {clip["clip_id"]: clip["labels"] for clip in old["clips"]}
-    clips = {clip["clip_id"]: clip["labels"] for clip in draft.lock["clips"]}
     return Plan(
         name,
         budget_of(draft.mix),
         "h" if draft.mix.budget.clips is None else "clips",
         draft.newest.revision if draft.newest else None,
-        len(clips.keys() - before.keys()),
-        len(before.keys() - clips.keys()),
-        sum(before[clip_id] != labels for clip_id, labels in clips.items() if clip_id in before),
+        *moves(workspace, draft),
         draft.is_new,
         draft.lock,
     )
