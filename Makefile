@@ -16,7 +16,7 @@ demo: $(VENV)/.installed label-studio  ## once round the wheel on the sample wor
 	$(BIN)/curate demo demo
 
 test: $(VENV)/.installed-dev label-studio chromium lint  ## everything: lint, types, tests
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest
 
 pictures: $(VENV)/.installed-dev label-studio chromium  ## the pictures of docs/annotator.md, taken again
 	$(BIN)/python -m docs.annotator_pictures
