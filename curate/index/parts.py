@@ -75,7 +75,10 @@ def _manifest(directory: Path, dim: int, model: str) -> tuple[Manifest, str]:
 
 
 def _part(directory: Path, entry: Entry, position: int) -> Part:
-    opened = segment.read(directory / entry.name, entry.checksum)
+    try:
+        opened = segment.read(directory / entry.name, entry.checksum)
+    except FileNotFoundError as error:  # a writer removed it between the checks and the opening
+        raise DamagedError(f"{error.filename} is missing") from error
     alive: np.ndarray = np.ones(len(opened.keys), bool)
     if entry.gone:
         try:
