@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from curate.errors import InputError
 from curate.identity import work_key
 from curate.mixes.files import MixFiles, open_files
+from curate.mixes.loading.read import Disk
 from curate.mixes.packs import FRAMES, MEDIA
 from curate.mixes.retire import refuse_retired, warn_withdrawn
 from curate.mixes.rows import FEATURES, FRAME_FEATURES
@@ -107,15 +108,14 @@ def clip_bytes(row: Mapping[str, Any]) -> bytes:
 
     Raises:
         InputError: the row was loaded without media.
+        CurateError: its pack is not there any more.
     """
     path = row["video"]["path"]
     if path is None:
         raise InputError(
             f"clip {row['clip_id']} was loaded without its media", where="load_mix", fix="Load it with media=True"
         )
-    with Path(path.split("::", 1)[1]).open("rb", buffering=0) as file:
-        file.seek(row["media"]["offset"])
-        return file.read(row["media"]["size"])
+    return Disk().read(path.split("::", 1)[1], row["media"]["offset"], row["media"]["size"])
 
 
 def read_lock(name: str, rev: str | None = None, *, workspace: Path | str = ".") -> dict[str, Any]:
@@ -203,9 +203,9 @@ def _open(workspace: Workspace, name: str, rev: str | None) -> tuple[MixFiles, s
 
 
 def _check_split(files: MixFiles, split: str) -> None:
-    known = ", ".join(_row_files(files))
-    if split not in _row_files(files):
-        raise InputError(f"it has no split {split!r}", where=files.where, fix=f"It has: {known}")
+    known = _row_files(files)
+    if split not in known:
+        raise InputError(f"it has no split {split!r}", where=files.where, fix=f"It has: {', '.join(known)}")
 
 
 def _row_files(files: MixFiles) -> dict[str, list[str]]:

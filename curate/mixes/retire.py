@@ -4,7 +4,6 @@ A version that holds withdrawn footage is retired when that footage is erased (`
 stays, and so do its lock and card, since splits are for ever; its rows and media are gone.
 """
 
-import json
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,10 +13,8 @@ import polars as pl
 from curate import views
 from curate.catalog import Catalog
 from curate.errors import CurateError
-from curate.mixes.versions import git, versions
+from curate.mixes.versions import annotated_tags, versions
 from curate.workspace import Workspace
-
-_FIELD, _RECORD = "\x1f", "\x1e"
 
 
 @dataclass(frozen=True)
@@ -34,16 +31,12 @@ class Retired:
 
 def retired(workspace: Workspace, name: str | None = None) -> dict[tuple[str, str], Retired]:
     """The retired versions of a mix, or of all, by name and revision."""
-    form = "%(refname:short)%1f%(taggerdate:iso-strict)%1f%(contents:body)%1e"
-    place = f"refs/tags/retired/{name}" if name else "refs/tags/retired"
     found = {}
-    for record in git(workspace.root, "for-each-ref", place, f"--format={form}", check=False).split(_RECORD):
-        fields = record.strip().split(_FIELD)
-        if len(fields) != 3 or fields[0].count("/") != 2:
+    for tag, date, _, facts in annotated_tags(workspace.root, f"retired/{name}" if name else "retired"):
+        if tag.count("/") != 2:
             continue
-        _, mix, revision = fields[0].split("/")
-        facts = json.loads(fields[2].strip().splitlines()[0])
-        found[mix, revision] = Retired(mix, revision, fields[1], facts["who"], facts["why"], facts["item"])
+        _, mix, revision = tag.split("/")
+        found[mix, revision] = Retired(mix, revision, date, facts["who"], facts["why"], facts["item"])
     return found
 
 

@@ -7,6 +7,7 @@ show, so that listing needs neither DVC nor the data.
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,20 +36,25 @@ class Version:
 
 def versions(workspace: Workspace, name: str) -> list[Version]:
     """The versions of a mix, oldest first; none where the workspace is not under git."""
-    form = "%(refname:short)%1f%(taggerdate:iso-strict)%1f%(*objectname)%1f%(contents:body)%1e"
-    listed = git(workspace.root, "for-each-ref", f"refs/tags/mix/{name}", f"--format={form}", check=False)
     found = []
-    for record in listed.split(_RECORD):
-        fields = record.strip().split(_FIELD)
-        if len(fields) != 4 or not fields[0].rsplit("/v", 1)[-1].isdigit():
+    for tag, date, commit, facts in annotated_tags(workspace.root, f"mix/{name}"):
+        if not tag.rsplit("/v", 1)[-1].isdigit():
             continue
-        tag, date, commit, body = fields
-        facts = _facts(body)
         rows = {split: int(facts.get("rows", {}).get(split, 0)) for split in ("train", "validation", "test")}
         revision = tag.rsplit("/", 1)[-1]
         content = str(facts.get("content", ""))
         found.append(Version(name, revision, date, sum(rows.values()), **rows, tag=tag, commit=commit, content=content))
     return sorted(found, key=lambda version: int(version.revision[1:]))
+
+
+def annotated_tags(root: Path, place: str) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    """The annotated tags under refs/tags/`place`: name, date, commit, and the facts that the message begins with."""
+    form = "%(refname:short)%1f%(taggerdate:iso-strict)%1f%(*objectname)%1f%(contents:body)%1e"
+    listed = git(root, "for-each-ref", f"refs/tags/{place}", f"--format={form}", check=False)
+    for record in listed.split(_RECORD):
+        fields = record.strip().split(_FIELD)
+        if len(fields) == 4:
+            yield fields[0], fields[1], fields[2], _facts(fields[3])
 
 
 def published_names(workspace: Workspace) -> list[str]:
