@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from curate.mixes.loading.labels import frames_inside
 from curate.model.definitions import Encoded, EncodedField, Segment
 from curate.model.predict import WINDOW_FRAMES, Track, definition_vectors, pad, pooled_vectors
 
@@ -186,7 +187,7 @@ def _collate(
     asked: list[tuple[np.ndarray, np.ndarray, EncodedField, int]] = []
     for row, (example, track) in enumerate(zip(sequences, tracks, strict=True)):
         for segment in example.segments:
-            inside = frames_inside(track.times_s, segment)
+            inside = frames_inside(track.times_s, segment.start_s, segment.end_s)
             on[row, inside] = 1
             reach_s[row, inside, 0] = np.maximum(track.times_s[inside] - segment.start_s, 0)
             reach_s[row, inside, 1] = np.maximum(segment.end_s - track.times_s[inside], 0)
@@ -200,14 +201,6 @@ def _collate(
     text, not_text = (torch.from_numpy(np.stack(part)) for part in zip(*texts, strict=True))
     labels = (torch.from_numpy(part) for part in (on, known, reach_s))
     return Batch(frames, times_s, mask, text, not_text, *labels, *_collate_fields(asked, frames.shape[-1]))
-
-
-def frames_inside(times_s: np.ndarray, segment: Segment) -> np.ndarray:
-    """Indices of the frames that show the segment; of one too short for any, the frame nearest to its middle."""
-    inside = np.flatnonzero((times_s >= segment.start_s) & (times_s < segment.end_s))
-    if len(inside):
-        return inside
-    return np.array([np.abs(times_s - (segment.start_s + segment.end_s) / 2).argmin()])
 
 
 def _collate_fields(

@@ -38,11 +38,16 @@ def dense_targets(
         for segment in label["segments"] or ():
             start_s, end_s = max(segment["start_s"], 0.0), min(segment["end_s"], duration_s)
             if end_s > start_s:
-                inside = (times_s >= start_s) & (times_s < end_s)
-                shown |= inside
-                if not inside.any():
-                    shown[np.abs(times_s - (start_s + end_s) / 2).argmin()] = True
+                shown[frames_inside(times_s, start_s, end_s)] = True
         if shown.any():
             on[:, at] |= shown
             known[:, at] |= True if label["exhaustive"] else shown
     return on, known
+
+
+def frames_inside(times_s: np.ndarray, start_s: float, end_s: float) -> np.ndarray:
+    """Indices of the frames that show a segment; of one too short for any, the frame nearest to its middle."""
+    inside = np.flatnonzero((times_s >= start_s) & (times_s < end_s))
+    if len(inside):
+        return inside
+    return np.array([np.abs(times_s - (start_s + end_s) / 2).argmin()])
