@@ -6,23 +6,23 @@ load inside the commands, so that `curate --help` answers at once.
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from curate.cli_capability import capability
 from curate.cli_collect import collect
 from curate.cli_decide import approve, decisions, proceed, reject
+from curate.cli_evaluate import evaluate
 from curate.cli_gaps import gaps
 from curate.cli_label import label
 from curate.cli_lineage import trace, withdraw
 from curate.cli_mix import mix
 from curate.cli_options import SOME_FAILED, Json, Revision, given_workspace, said
 from curate.cli_search import search
+from curate.cli_segment import segment
+from curate.cli_train import train
 from curate.errors import CurateError, InputError
-
-_HEADLINES = ["f1@0.5", "joint_f1@0.5", "false_alarms_per_min"]
-"""What `evaluate` shows without `--json`."""
 
 app = typer.Typer(
     name="curate",
@@ -153,59 +153,9 @@ def dedupe(
 app.command()(gaps)
 
 
-@app.command()
-def train(
-    mix: Annotated[str, typer.Argument(help="A published mix.")],
-    rev: Revision = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.")] = None,
-    seed: int = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    as_json: Json = False,
-) -> None:
-    """Train the reference segmenter from a published mix. Interrupted, it resumes."""
-    from curate.console import bars, show
-    from curate.model.train import train as run_train
-
-    options: dict[str, Any] = {} if steps is None else {"steps": steps}
-    with bars() as progress:
-        done = run_train(given_workspace(), mix, rev, seed=seed, device=device, progress=progress, **options)
-    show(done, as_json=as_json)
-
-
-@app.command()
-def evaluate(
-    mix: Annotated[str, typer.Argument(help="A published mix.")],
-    rev: Revision = None,
-    model: Annotated[Path | None, typer.Option(help="A trained model's directory; zero-shot where not given.")] = None,
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
-    as_json: Json = False,
-) -> None:
-    """Measure a model on a mix's split, per capability, with intervals."""
-    from curate.console import bars, show
-    from curate.model.evaluate import evaluate as run_evaluate
-
-    with bars() as progress:
-        found = run_evaluate(given_workspace(), mix, rev, model=model, split=split, progress=progress)
-    show(found if as_json else found.filter(found["metric"].is_in(_HEADLINES)), as_json=as_json)
-
-
-@app.command()
-def segment(
-    video: Annotated[Path, typer.Argument(help="A video file.")],
-    definitions: Annotated[Path, typer.Option(help="JSON or YAML: the segment definitions that are asked for.")],
-    model: Annotated[Path | None, typer.Option(help="A trained model's directory; the newest if not given.")] = None,
-    zero_shot: Annotated[bool, typer.Option("--zero-shot", help="Similarities alone, no trained model.")] = False,
-) -> None:
-    """Time-based, structured metadata of a video: segments with start, end and typed fields, as JSON."""
-    from curate.console import show
-    from curate.model.infer import newest_model, read_definitions
-    from curate.model.infer import segment as run_segment
-
-    workspace = given_workspace()
-    chosen = None if zero_shot else model or newest_model(workspace.models)
-    wanted = read_definitions(definitions)
-    found = run_segment(video, wanted, model=chosen, embedding=workspace.analysis().embedding)
-    show(found, as_json=True)
+app.command()(train)
+app.command()(evaluate)
+app.command()(segment)
 
 
 @app.command()

@@ -11,7 +11,7 @@ from curate.cli_decide import show_decisions
 from curate.cli_label_status import status
 from curate.cli_options import SOME_FAILED, Json, RestoreInterface, Who, Why, given_workspace, show_rows, user
 from curate.cli_review import adjudicate, agreement, compare, invite
-from curate.cli_serve import serve
+from curate.cli_label_serve import serve
 
 if TYPE_CHECKING:
     import polars as pl

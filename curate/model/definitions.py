@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +199,26 @@ def as_definitions(items: Sequence[Definition | Mapping[str, Any]], *, where: ob
             raise InputError(f"two definitions have the id {definition.id!r}", where=where, fix="Give each its own")
         seen.add(definition.id)
     return found
+
+
+def bounded(definition: Definition, least_s: float | None, most_s: float | None) -> Definition:
+    """The definition with a request's least and greatest length in seconds, where given, over its own.
+
+    Raises:
+        InputError: nothing is that long.
+    """
+    asked = replace(
+        definition,
+        min_s=definition.min_s if least_s is None else least_s,
+        max_s=definition.max_s if most_s is None else most_s,
+    )
+    if asked.min_s < 0 or asked.max_s < asked.min_s:
+        raise InputError(
+            f"segments from {asked.min_s:g} s to {asked.max_s:g} s: nothing is that long",
+            where=definition.id,
+            fix="Give a least length that is not above the greatest",
+        )
+    return asked
 
 
 def as_definition(item: Any, *, where: object = None) -> Definition:

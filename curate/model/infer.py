@@ -7,7 +7,6 @@ hours at 512 dimensions, whatever the resolution.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ import numpy as np
 
 from curate.errors import InputError
 from curate.model import zero_shot
-from curate.model.definitions import Definition, Segment, as_definitions, encode, read_definitions
+from curate.model.definitions import Definition, Segment, as_definitions, bounded, encode, read_definitions
 from curate.model.predict import Predictor, Track, trained
 from curate.model.segmenter import load_model
 
@@ -57,7 +56,7 @@ def segment(
     from curate.analyze.embed import load_embedder
 
     asked = [
-        _bounded(definition, min_segment_duration, max_segment_duration) for definition in as_definitions(definitions)
+        bounded(definition, min_segment_duration, max_segment_duration) for definition in as_definitions(definitions)
     ]
     if not Path(video).is_file():
         raise InputError("no such video", where=video)
@@ -124,21 +123,6 @@ def newest_model(models: Path) -> Path:
     if not finished:
         raise InputError("no trained model yet", where=models, fix="`curate train MIX` makes one; or use --zero-shot")
     return finished[-1].parent
-
-
-def _bounded(definition: Definition, least_s: float | None, most_s: float | None) -> Definition:
-    bounded = replace(
-        definition,
-        min_s=definition.min_s if least_s is None else least_s,
-        max_s=definition.max_s if most_s is None else most_s,
-    )
-    if bounded.min_s < 0 or bounded.max_s < bounded.min_s:
-        raise InputError(
-            f"segments from {bounded.min_s:g} s to {bounded.max_s:g} s: nothing is that long",
-            where=definition.id,
-            fix="Give a least length that is not above the greatest",
-        )
-    return bounded
 
 
 def _answer(found: Segment) -> dict[str, Any]:
