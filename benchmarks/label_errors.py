@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from benchmarks.claim import Result, main
-from benchmarks.label_choice import FULL, RECIPE, Shown, draw_world, training_examples
+from benchmarks.label_rounds import RECIPE, Shown, draw_world, training_examples
 from curate import sample
 from curate.analyze.embed import load_embedder
 from curate.model.definitions import Encoded, Segment, as_definition, encode
@@ -84,7 +84,7 @@ def learnt(clips: Sequence[Shown], encoded: dict[str, Encoded], rng: np.random.G
         for shows in (True, False):
             kind = [clip for clip in clips if _shows(clip, name) == shows]
             pairs += [(kind[at], name) for at in rng.permutation(len(kind))[:_LEARNT]]
-    examples = [_with_error(one, rng) for one in training_examples(pairs, FULL)]
+    examples = [_with_error(one, rng) for one in training_examples(pairs, ACTIONS)]
     return fit(examples, [], encoded, RECIPE, seed=0, device=torch.device("cpu")).model
 
 
