@@ -21,7 +21,7 @@ def predict(tracks: Sequence[Track], encoded: Encoded) -> list[list[Segment]]:
     threshold = level(np.concatenate([*curves, np.zeros(0)]))
     found = []
     for track, values in zip(tracks, curves, strict=True):
-        segments = settle(above(track, values, threshold), encoded.definition)
+        segments = settle(above(track, values, threshold), encoded.definition, track.edges_s)
         found.append([replace(segment, fields=_fields(track, encoded, segment)) for segment in segments])
     return found
 

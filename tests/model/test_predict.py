@@ -32,6 +32,19 @@ def test_frames_that_agree_on_a_span_make_one_segment_with_boundaries_between_fr
     assert (round(found.start_s, 6), round(found.end_s, 6), round(found.score, 6)) == (2.2, 5.3, 0.9)
 
 
+def test_segments_start_and_end_with_pictures_of_the_source_and_at_the_ranges_that_are_asked_for() -> None:
+    times_s = np.arange(0, 8, 0.5)
+    on = (times_s >= 2.2) & (times_s < 5.3)
+    reach_s = np.stack([np.maximum(times_s - 2.2, 0), np.maximum(5.3 - times_s, 0)], axis=1)
+    edges_s = np.array([0.0, 2.17, 2.24, 5.1, 5.25, 7.9, 8.0])  # a source of variable rate
+    track = Track(times_s, np.zeros((16, 4)), 8.0, edges_s)
+    (found,) = decode_dense(track, on * 0.9, reach_s, ANY, threshold=0.5)
+    assert (found.start_s, found.end_s) == (2.17, 5.25)
+    within = Definition("any", "anything", time_ranges_s=((3.0, 4.0),))
+    (cut,) = decode_dense(track, on * 0.9, reach_s, within, threshold=0.5)
+    assert (cut.start_s, cut.end_s) == (3.0, 4.0)
+
+
 def test_two_spans_a_frame_apart_stay_two_segments() -> None:
     times_s = np.arange(0, 8, 0.5)
     starts = np.where(times_s < 4, 1.0, 4.0)
@@ -61,8 +74,10 @@ def test_settled_segments_never_overlap_and_keep_to_length_and_ranges(
 @given(st.integers(0, 300), st.sampled_from([8, 40]))
 def test_windows_answer_for_every_frame_once_and_hold_what_they_answer_for(frames: int, size: int) -> None:
     found = windows(frames, size)
-    assert [at for _, _, low, high in found for at in range(low, high)] == list(range(frames))
-    assert all(low <= keep_low < keep_high <= high <= frames for low, high, keep_low, keep_high in found)
+    assert [at for w in found for at in range(w.keep_low, w.keep_high)] == list(range(frames))
+    assert all(w.low <= w.keep_low < w.keep_high <= w.high <= frames for w in found)
+    assert [w.begins for w in found] == [w.low == 0 for w in found]
+    assert [w.ends for w in found] == [w.high == frames for w in found]
 
 
 def test_padding_changes_no_prediction() -> None:
