@@ -3,7 +3,7 @@
 import queue
 import threading
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -26,10 +26,9 @@ def ahead(items: Generator[T, None, None], most: int) -> Iterator[Iterator[T]]:
 
     def hand_on(item: Any, is_last: bool, error: BaseException | None) -> None:
         while not left.is_set():
-            try:
-                return made.put((item, is_last, error), timeout=_LOOK_S)
-            except queue.Full:
-                continue
+            with suppress(queue.Full):
+                made.put((item, is_last, error), timeout=_LOOK_S)
+                break
 
     def work() -> None:
         error: BaseException | None = None

@@ -150,7 +150,10 @@ def _texts(definition: Definition) -> list[str]:
 
 
 def read_definitions(path: Path | str) -> list[Definition]:
-    """Definitions of a JSON or YAML file: a list, `{"segment_definitions": [...]}`, or one capability's config.
+    """Definitions of a JSON or YAML file: a list, a request, or one capability's config.
+
+    A request is `{"segment_definitions": [...]}`, with `min_segment_duration` and `max_segment_duration`, in seconds,
+    where every definition is bounded by them.
 
     Raises:
         InputError: no such file, not JSON or YAML, or a definition is not as `as_definition` has it.
@@ -172,7 +175,11 @@ def read_definitions(path: Path | str) -> list[Definition]:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise InputError(f"not valid YAML: {getattr(error, 'problem', error)}", where=f"{path}{line}") from None
+    least_s = most_s = None
     if isinstance(content, Mapping) and "segment_definitions" in content:
+        bounds = ("min_segment_duration", "max_segment_duration")
+        _check_keys(content, ("segment_definitions", *bounds, "analysis_mode"), (), path)
+        least_s, most_s = (_seconds(content[key], key, path) if key in content else None for key in bounds)
         content = content["segment_definitions"]
     elif isinstance(content, Mapping) and "segment" in content:
         content = [content]
@@ -180,7 +187,7 @@ def read_definitions(path: Path | str) -> list[Definition]:
         raise InputError(
             "no segment definitions", where=path, fix='Give a list of them, or {"segment_definitions": [...]}'
         )
-    return as_definitions(content, where=path)
+    return [bounded(definition, least_s, most_s) for definition in as_definitions(content, where=path)]
 
 
 def as_definitions(items: Sequence[Definition | Mapping[str, Any]], *, where: object = None) -> list[Definition]:
@@ -247,6 +254,8 @@ def as_definition(item: Any, *, where: object = None) -> Definition:
 
 def _of_capability(spec: Mapping[str, Any], where: object) -> Definition:
     segment, match = spec["segment"], spec.get("match") or {}
+    if not isinstance(match, Mapping):
+        raise InputError(f"match is {_shown(match)}: expected keys and values", where=where)
     _check_keys(segment, ("description", "fields", "min_duration", "max_duration"), ("description",), where)
     return Definition(
         id=_string(spec, "id", where),
@@ -283,8 +292,11 @@ def _field(item: Any, where: object) -> FieldSpec:
 
 
 def _time_ranges(item: Mapping[str, Any], where: object) -> tuple[tuple[float, float], ...]:
+    given = item.get("time_ranges") or []
+    if not isinstance(given, list):
+        raise InputError(f"time_ranges is {_shown(given)}: expected a list", where=where)
     ranges = []
-    for entry in item.get("time_ranges") or []:
+    for entry in given:
         if not isinstance(entry, Mapping) or set(entry) != {"start_time", "end_time"}:
             raise InputError(
                 f"time_ranges holds {_shown(entry)}", where=where, fix='Expected {"start_time": s, "end_time": s}'

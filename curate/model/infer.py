@@ -157,6 +157,15 @@ def as_record(found: Segment, *, with_score: bool = False) -> dict[str, Any]:
     return {**record, "score": round(found.score, 6)} if with_score else record
 
 
+def header(answerer: Answerer, reading: Reading) -> dict[str, Any]:
+    """What stands before the segments of a video. `start_offset_s` is the source's own time of its first shown frame."""
+    return {
+        "model": answerer.model,
+        "start_offset_s": round(reading.info.start_offset_s, 6),
+        "duration_s": round(reading.info.duration_s, 6),
+    }
+
+
 def predictor_of(model: Path | str | None, embedding_model: str, device: str = "auto") -> Predictor:
     """The trained model in a directory as a predictor; the zero-shot one for None.
 

@@ -2,7 +2,7 @@
 
 A `Track` is a clip or a whole video as frame vectors. Long tracks are read in overlapping windows, and each frame is
 judged in the window where it lies most central, so a segment that crosses windows is found once. A frame speaks for no
-time that its window does not show, and a segment is told from the frames near it: so nothing depends on frames far away,
+time that its window does not show, and a segment is told from the frames near it: nothing depends on frames far away,
 and `curate.model.stream` finds the same segments while a video is still being read.
 """
 
@@ -270,7 +270,7 @@ def _vote(times_s: np.ndarray, boundaries_s: np.ndarray, scores: np.ndarray) -> 
 
 def settle(segments: Sequence[Segment], definition: Definition, edges_s: np.ndarray | None = None) -> list[Segment]:
     """In time order, without overlap (of two, the surer stays whole), inside the definition's time ranges and between
-    its least and greatest length; starting and ending with pictures of the source where it is known when those are shown."""
+    its least and greatest length; starting and ending with pictures of the source where those are known."""
     kept: list[Segment] = []
     for segment in sorted(segments, key=lambda s: -s.score):
         start_s, end_s = (_at_edge(time_s, edges_s) for time_s in (segment.start_s, segment.end_s))

@@ -78,8 +78,8 @@ class _Open:
 class _Trained:
     def __init__(self, model: Segmenter, threshold: float, edges_s: np.ndarray | None, opened: list[_Open]) -> None:
         self._model, self._threshold, self._edges_s, self._opened = model, threshold, edges_s, opened
-        self._times_s = np.zeros(0)
-        self._vectors = np.zeros((0, model.shape.dim), np.float32)
+        self._times_s: np.ndarray = np.zeros(0)
+        self._vectors: np.ndarray = np.zeros((0, model.shape.dim), np.float32)
         self._dropped = 0  # frames before those that are kept
         self._low = 0  # where the next window begins, from the start of the video
         self._judged = 0  # frames that a window has answered for

@@ -93,30 +93,35 @@ def _files_of(workspace: Workspace, place: str, source: Source) -> Iterator[Sour
     root = workspace.root / Path(place).expanduser()
     if not root.is_dir():
         raise InputError(f"no directory {place!r}", where=config, fix="Correct `path:`, or make the directory")
-    include, exclude = _matcher(source.include), _matcher(source.exclude)
+    for relative, path in files_below(root, source.include, source.exclude):
+        try:
+            status = path.stat()
+            # A pipe would be waited for, and a device has no end.
+            problem = "" if stat.S_ISREG(status.st_mode) else "is no regular file"
+            size_bytes, modified_ns = status.st_size, status.st_mtime_ns
+        except OSError as error:
+            size_bytes, modified_ns, problem = 0, 0, f"cannot be opened: {error.strerror}"
+        yield SourceFile(
+            item=f"{source.id}/{relative}",
+            source=source.id,
+            path=str(path),
+            licence=source.licence,
+            size_bytes=size_bytes,
+            modified_ns=modified_ns,
+            problem=problem,
+        )
+
+
+def files_below(root: Path, include: Iterable[str], exclude: Iterable[str] = ()) -> Iterator[tuple[str, Path]]:
+    """The files below a directory that glob patterns name: (path from there, path). Hidden ones are left out."""
+    wanted, unwanted = _matcher(include), _matcher(exclude)
     for directory, names, files in os.walk(root):
         names[:] = [name for name in names if not name.startswith(".")]
         for name in files:
             path = Path(directory, name)
             relative = path.relative_to(root).as_posix()
-            if name.startswith(".") or not include.fullmatch(relative) or exclude.fullmatch(relative):
-                continue
-            try:
-                status = path.stat()
-                # A pipe would be waited for, and a device has no end.
-                problem = "" if stat.S_ISREG(status.st_mode) else "is no regular file"
-                size_bytes, modified_ns = status.st_size, status.st_mtime_ns
-            except OSError as error:
-                size_bytes, modified_ns, problem = 0, 0, f"cannot be opened: {error.strerror}"
-            yield SourceFile(
-                item=f"{source.id}/{relative}",
-                source=source.id,
-                path=str(path),
-                licence=source.licence,
-                size_bytes=size_bytes,
-                modified_ns=modified_ns,
-                problem=problem,
-            )
+            if not name.startswith(".") and wanted.fullmatch(relative) and not unwanted.fullmatch(relative):
+                yield relative, path
 
 
 def _urls_of(workspace: Workspace, source: Source) -> list[str]:
