@@ -1,9 +1,10 @@
 """Runs a function over items: in processes here, or on a Ray cluster.
 
 `run` streams results as they finish, in bounded memory: at most two items for each worker are under way or wait to be
-taken. An item that raises, hangs, crashes or takes too much memory becomes a `Failure` whose reason says which; the
-others go on (`curate.worker` says how). An item whose worker is killed from outside is tried once more. The function
-and its items must be picklable, and the function runs unchanged in a test, here and on Ray.
+taken. A server, whose items have no end, gives them to a `Pool` one by one. An item that raises, hangs, crashes or
+takes too much memory becomes a `Failure` whose reason says which; the others go on (`curate.worker` says how). An item
+whose worker is killed from outside is tried once more. The function and its items must be picklable, and the function
+runs unchanged in a test, here and on Ray.
 """
 
 import functools
@@ -24,11 +25,23 @@ from curate.errors import CurateError
 from curate.specs.analysis import Engine
 from curate.worker import KILLED, Answer, Done, Failed, Limits, Ready, Worker, describe, heartbeat
 
-__all__ = ["KILLED", "Failure", "Pool", "Success", "describe", "heartbeat", "mapped", "run", "worker_count"]
+__all__ = [
+    "CANCELLED",
+    "KILLED",
+    "Failure",
+    "Pool",
+    "Success",
+    "describe",
+    "heartbeat",
+    "mapped",
+    "run",
+    "worker_count",
+]
 
 I = TypeVar("I")  # noqa: E741
 R = TypeVar("R")
 
+CANCELLED = "cancelled"
 _LOOK_S = 0.1
 _STARTS = 3
 """How often in a row a worker may die before it can take an item, until the run is given up."""
@@ -139,14 +152,16 @@ class _State:
     """What the thread that looks after the workers shares with the one that takes answers."""
 
     waiting: deque[_Given] = field(default_factory=deque)
-    answers: "queue.Queue[tuple[int, Answer]]" = field(default_factory=queue.Queue)
+    answers: "queue.Queue[tuple[int, Answer] | None]" = field(default_factory=queue.Queue)
+    cancelled: set[int] = field(default_factory=set)
+    ready: int = 0
     is_closing: bool = False
 
 
 class Pool:
     """Workers here, looked after by a thread of their own: limits hold while the caller does something else."""
 
-    def __init__(self, work: bytes, engine: Engine, workers: int, preload: str) -> None:
+    def __init__(self, work: bytes, engine: Engine, workers: int, preload: str, *, retries: int = 1) -> None:
         """Starts them.
 
         Args:
@@ -154,10 +169,11 @@ class Pool:
             engine: the limits.
             workers: how many.
             preload: a module that workers need; they are forked from a server that has imported it, once.
+            retries: how often an item is given again whose worker was killed from outside.
         """
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["torch", preload])
-        self._work, self._count = work, workers
+        self._work, self._count, self._retries, self._numbers = work, workers, retries, itertools.count()
         self._limits = Limits(engine.timeout_s, engine.frame_timeout_s, engine.memory_mb)
         self._state, (self._wake_reader, self._wake_writer) = _State(), os.pipe()
         self._thread = threading.Thread(target=self._look_after, name="engine", daemon=True)
@@ -173,20 +189,52 @@ class Pool:
         os.close(self._wake_reader)
         os.close(self._wake_writer)
 
+    @property
+    def ready(self) -> int:
+        """Workers that can take an item or are at one; the others are starting."""
+        return self._state.ready
+
     def answers(self, items: Iterable[Any]) -> Iterator[tuple[Any, Answer]]:
         """(item, answer) as they come; items are drawn when there is room."""
-        drawn, under_way = enumerate(items), dict[int, Any]()
+        drawn, under_way = iter(items), dict[int, Any]()
         while True:
-            for number, item in itertools.islice(drawn, 2 * self._count - len(under_way)):
-                under_way[number] = item
-                self._state.waiting.append(_Given(number, pickle.dumps(item)))
-                self._wake()
+            for item in itertools.islice(drawn, 2 * self._count - len(under_way)):
+                under_way[self.submit(item)] = item
             if not under_way:
                 return
-            number, answer = self._state.answers.get()
+            said = self.next_answer()
+            if said is None:
+                continue
+            number, answer = said
             yield under_way.pop(number, None), answer
             if isinstance(answer, Failed) and answer.stops_run:
                 return
+
+    def submit(self, item: Any) -> int:
+        """Has a worker take the item when one is free; the number that its answer comes under."""
+        number = next(self._numbers)
+        self._state.waiting.append(_Given(number, pickle.dumps(item)))
+        self._wake()
+        return number
+
+    def next_answer(self, timeout_s: float | None = None) -> tuple[int, Answer] | None:
+        """Waits for an answer: (number, answer). None after `timeout_s`, a `nudge`, or when a worker has become ready.
+
+        An answer that stops the run is the last, and may be under a number that no item has: workers cannot start.
+        """
+        try:
+            return self._state.answers.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+
+    def nudge(self) -> None:
+        """Has `next_answer` return, in whatever thread it waits."""
+        self._state.answers.put(None)
+
+    def cancel(self, number: int) -> None:
+        """Ends the worker that is at this item. The answer says so, unless one is on its way already."""
+        self._state.cancelled.add(number)
+        self._wake()
 
     def _wake(self) -> None:
         os.write(self._wake_writer, b".")
@@ -199,11 +247,14 @@ class Pool:
             while not self._state.is_closing and failed_starts < _STARTS:
                 while len(workers) < self._count:
                     workers[Worker(self._work, self._limits, self._context)] = None
-                for worker in workers:
-                    if worker.is_ready and workers[worker] is None and self._state.waiting:
-                        workers[worker] = next_one = self._state.waiting.popleft()
+                for worker, given in workers.items():
+                    if given is not None and given.number in self._state.cancelled:
+                        worker.stop(CANCELLED)
+                    elif given is None and worker.is_ready and (next_one := self._next_waiting()):
+                        workers[worker] = next_one
                         worker.give(next_one.content)
                 by_connection = {worker.connection: worker for worker in workers}
+                settled: list[tuple[_Given, Answer]] = []
                 for ready in connection.wait([self._wake_reader, *by_connection], timeout=_LOOK_S):
                     if ready == self._wake_reader:
                         os.read(self._wake_reader, 4096)
@@ -212,30 +263,45 @@ class Pool:
                     was_ready, given, answer = worker.is_ready, workers[worker], worker.answer()
                     if isinstance(answer, Ready):
                         failed_starts = 0
+                        self._state.ready = sum(other.is_ready for other in workers)
+                        self.nudge()
                         continue
                     if isinstance(answer, Failed) and not was_ready:
                         failed_starts, why = _STARTS if answer.stops_run else failed_starts + 1, answer
                     elif given is not None:
-                        self._settle(given, answer)
+                        settled.append((given, answer))
                     workers[worker] = None
                     if worker.connection.closed or not was_ready or worker.is_spent():
                         del workers[worker]
                         worker.end()
                 for worker in workers:
                     worker.enforce()
+                self._state.ready = sum(worker.is_ready for worker in workers)
+                for given, answer in settled:
+                    self._settle(given, answer)
             if failed_starts >= _STARTS:
                 self._state.answers.put((-1, self._cannot_start(why)))
         except Exception as error:
             self._state.answers.put((-1, self._cannot_start(Failed(describe(error), 0.0))))
         finally:
+            self._state.ready = 0
             for worker in workers:
                 worker.end()
 
+    def _next_waiting(self) -> _Given | None:
+        while self._state.waiting:
+            given = self._state.waiting.popleft()
+            if given.number not in self._state.cancelled:
+                return given
+            self._settle(given, Failed(CANCELLED, 0.0))
+        return None
+
     def _settle(self, given: _Given, answer: Answer) -> None:
         given.tries += 1
-        if isinstance(answer, Failed) and answer.killed and given.tries == 1:
+        if isinstance(answer, Failed) and answer.killed and given.tries <= self._retries:
             self._state.waiting.appendleft(given)
         else:
+            self._state.cancelled.discard(given.number)
             self._state.answers.put((given.number, answer))
 
     def _cannot_start(self, why: Failed) -> Failed:

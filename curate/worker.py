@@ -130,6 +130,12 @@ class Worker:
         if self._reason:
             self._process.kill()
 
+    def stop(self, reason: str) -> None:
+        """Kills the worker in the middle of its item, whose answer is then `reason`."""
+        if self.is_busy and not self._reason:
+            self._reason = reason
+            self._process.kill()
+
     def is_spent(self) -> bool:
         """Whether it should take no further item: it is being killed, or still holds much of what the last one took."""
         return bool(self._reason) or memory_bytes(self.pid) - self._base_bytes > self._limits.memory_mb * 1e6 / 2

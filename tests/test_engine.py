@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -149,6 +150,29 @@ def test_a_script_without_a_main_guard_is_told_so_and_no_item_is_failed_for_it(t
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 1 and done.stdout == ""
     assert "mine.py: worker processes cannot start" in done.stderr and "__main__" in done.stderr
+
+
+def test_items_that_are_given_one_by_one_are_answered_or_cancelled(tmp_path: Path) -> None:
+    work = pickle.dumps((act, None))
+    with engine.Pool(work, Engine(), 1, "tests.test_engine", retries=0) as pool:
+        running, waiting = pool.submit(f"pid {tmp_path / 'pid'}"), pool.submit("never")
+        wait_until((tmp_path / "pid").exists)
+        assert pool.ready == 1
+        pool.cancel(waiting)
+        pool.cancel(running)
+        once = pool.submit(f"always {tmp_path / 'always'}")
+        last = pool.submit("last")
+        answers = {}
+        while len(answers) < 4:
+            if said := pool.next_answer():
+                answers[said[0]] = said[1]
+        pool.cancel(last)
+        pool.nudge()
+        assert pool.next_answer(600) is None and pool.next_answer(0.01) is None
+    for number in (running, waiting):
+        assert (answers[number].reason, answers[number].killed) == (engine.CANCELLED, False)
+    assert answers[once].killed and (tmp_path / "always").read_text() == "."
+    assert answers[last].value == "LAST"
 
 
 def test_no_items_give_no_results() -> None:
