@@ -15,7 +15,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -75,11 +75,18 @@ def fetch_all(
         pool.shutdown(cancel_futures=True)
 
 
-def fetch(url: str, directory: Path, limits: Download, stopped: Callable[[], bool] = lambda: False) -> Fetched:
+def fetch(
+    url: str,
+    directory: Path,
+    limits: Download,
+    stopped: Callable[[], bool] = lambda: False,
+    hosts: Collection[str] | None = None,
+) -> Fetched:
     """The file of `url`, in `directory`; fetched, or what is left of it, unless it is there.
 
     Args:
         stopped: asked now and then whether to give up.
+        hosts: see `request.open_url`.
 
     Raises:
         DownloadError: it cannot be had within the limits. What has arrived stays, and the next call goes on from it.
@@ -89,7 +96,7 @@ def fetch(url: str, directory: Path, limits: Download, stopped: Callable[[], boo
     furthest = tries = 0
     while True:
         try:
-            return place.complete() or _attempt(url, place, limits, deadline_s, stopped)
+            return place.complete() or _attempt(url, place, limits, deadline_s, stopped, hosts)
         except PassingError as error:
             reached = place.size_bytes
             tries = 0 if reached > furthest else tries + 1
@@ -155,12 +162,19 @@ class _Place:
         return Fetched(final, size_bytes, video_id)
 
 
-def _attempt(url: str, place: _Place, limits: Download, deadline_s: float, stopped: Callable[[], bool]) -> Fetched:
+def _attempt(
+    url: str,
+    place: _Place,
+    limits: Download,
+    deadline_s: float,
+    stopped: Callable[[], bool],
+    hosts: Collection[str] | None,
+) -> Fetched:
     """One request for what is missing."""
     before = place.state()
     have = place.size_bytes if before.validator and not before.video_id else 0
     headers = {"Range": f"bytes={have}-", "If-Range": before.validator} if have else {}
-    with open_url(url, headers, limits, deadline_s) as response:
+    with open_url(url, headers, limits, deadline_s, hosts) as response:
         if response.status in (206, 416) and not _goes_on(response, before, have):
             place.part.unlink(missing_ok=True)
             raise PassingError("changed on the server while it was fetched")

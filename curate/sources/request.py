@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -49,7 +49,13 @@ class PassingError(DownloadError):
 
 
 @contextmanager
-def open_url(url: str, headers: Mapping[str, str], limits: Download, deadline_s: float) -> Iterator[BaseHTTPResponse]:
+def open_url(
+    url: str,
+    headers: Mapping[str, str],
+    limits: Download,
+    deadline_s: float,
+    hosts: Collection[str] | None = None,
+) -> Iterator[BaseHTTPResponse]:
     """The response to a GET of `url`, redirects followed; its status is below 300, or 416.
 
     Args:
@@ -57,6 +63,7 @@ def open_url(url: str, headers: Mapping[str, str], limits: Download, deadline_s:
         headers: sent with each hop.
         limits: timeouts, number of redirects, whether private addresses may be reached.
         deadline_s: of the monotonic clock; then the connection is cut, also while the caller reads.
+        hosts: the only ones that may be asked, as `host_of` has them, redirected or not; any where None.
 
     Raises:
         DownloadError: it may not be reached, or answers with an error; PassingError where another try may help. Also
@@ -65,6 +72,8 @@ def open_url(url: str, headers: Mapping[str, str], limits: Download, deadline_s:
     secure = False
     for _ in range(limits.redirects + 1):
         target = _target(url)
+        if hosts is not None and _host_of(target) not in hosts:
+            raise DownloadError(f"{shown(url)} is at a host that is not allowed")
         if secure and target.scheme != "https":
             raise DownloadError(f"redirected from https to {shown(url)}")
         secure = target.scheme == "https"
@@ -79,6 +88,19 @@ def open_url(url: str, headers: Mapping[str, str], limits: Download, deadline_s:
             yield response
             return
     raise DownloadError(f"redirected more than {limits.redirects} times")
+
+
+def host_of(url: str) -> str:
+    """`host:port` of a URL, the port of its scheme where it names none.
+
+    Raises:
+        DownloadError: it is no http(s) URL with a host.
+    """
+    return _host_of(_target(url))
+
+
+def _host_of(target: Url) -> str:
+    return f"{target.host}:{target.port or (443 if target.scheme == 'https' else 80)}"
 
 
 def shown(url: str) -> str:
