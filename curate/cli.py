@@ -18,9 +18,10 @@ from curate.cli_gaps import gaps
 from curate.cli_label import label
 from curate.cli_lineage import trace, withdraw
 from curate.cli_mix import mix
-from curate.cli_options import SOME_FAILED, Json, Revision, given_workspace, said
+from curate.cli_options import SOME_FAILED, Json, given_workspace, said
 from curate.cli_search import search
 from curate.cli_segment import segment
+from curate.cli_serve import serve
 from curate.cli_train import train
 from curate.errors import CurateError, InputError
 
@@ -156,6 +157,7 @@ app.command()(gaps)
 app.command()(train)
 app.command()(evaluate)
 app.command()(segment)
+app.command()(serve)
 
 
 @app.command()
