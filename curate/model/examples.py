@@ -78,18 +78,26 @@ def examples_of(rows: Iterable[Mapping[str, Any]], capabilities: Iterable[str]) 
     """The examples of rows: labels of the given capabilities with verdict present or absent, on clips with frames."""
     wanted, found = set(capabilities), []
     for row in rows:
-        labels = [label for label in row["labels"] or () if label["capability"] in wanted]
         vectors = np.asarray(row["frame_vectors"], dtype=np.float32)
-        if not labels or not len(vectors):
+        if not len(vectors):
             continue
         track = Track(np.asarray(row["frame_times_s"], dtype=np.float64), vectors, float(row["duration_s"]))
-        for label in labels:
-            segments = tuple(_segments(label, track.duration_s)) if label["verdict"] == "present" else ()
-            if label["verdict"] not in ("present", "absent") or (label["verdict"] == "present" and not segments):
-                continue
-            exhaustive = label["verdict"] == "absent" or bool(label["exhaustive"])
-            found.append(Example(row["clip_id"], row["video_id"], label["capability"], track, segments, exhaustive))
+        for capability, segments, exhaustive in told(row):
+            if capability in wanted:
+                found.append(Example(row["clip_id"], row["video_id"], capability, track, segments, exhaustive))
     return found
+
+
+def told(row: Mapping[str, Any]) -> Iterator[tuple[str, tuple[Segment, ...], bool]]:
+    """What a row's labels say: capability, segments, and whether unmarked time is known not to show it. Labels that are
+    neither present nor absent say nothing, and neither do those that call a clip present and mark no part of it."""
+    for label in row["labels"] or ():
+        if label["verdict"] == "absent":
+            yield label["capability"], (), True
+        elif label["verdict"] == "present":
+            segments = tuple(_segments(label, float(row["duration_s"])))
+            if segments:
+                yield label["capability"], segments, bool(label["exhaustive"])
 
 
 def _segments(label: Mapping[str, Any], duration_s: float) -> Iterator[Segment]:
@@ -117,9 +125,25 @@ def sampling_weights(examples: Sequence[Example]) -> np.ndarray:
     return weights / weights.sum()
 
 
+@dataclass(frozen=True)
+class Pool:
+    """Examples to draw from, with the chance [n] of each, and those of each capability."""
+
+    examples: Sequence[Example]
+    weights: np.ndarray
+    by_capability: Mapping[str, Sequence[Example]]
+
+
+def pool_of(examples: Sequence[Example]) -> Pool:
+    """The examples, drawn by `sampling_weights`."""
+    by_capability: dict[str, list[Example]] = {}
+    for example in examples:
+        by_capability.setdefault(example.capability, []).append(example)
+    return Pool(examples, sampling_weights(examples), by_capability)
+
+
 def draw_batch(
-    examples: Sequence[Example],
-    weights: np.ndarray,
+    pool: Pool,
     encoded: Mapping[str, Encoded],
     *,
     size: int,
@@ -135,13 +159,10 @@ def draw_batch(
     cuts that windows over whole videos hold; and vectors get Gaussian noise of length `noise`, then unit norm again.
     """
     rng = np.random.default_rng([seed, step])
-    drawn = [examples[at] for at in rng.choice(len(examples), size=size, p=weights)]
-    by_capability: dict[str, list[Example]] = {}
-    for example in examples:
-        by_capability.setdefault(example.capability, []).append(example)
     sequences = []
-    for example in drawn:
-        others = by_capability[example.capability]
+    for at in rng.choice(len(pool.examples), size=size, p=pool.weights):
+        example = pool.examples[at]
+        others = pool.by_capability[example.capability]
         if rng.random() < join:
             example = _joined(example, others[int(rng.integers(len(others)))], first=bool(rng.random() < 0.5))
         sequences.append(example)

@@ -158,7 +158,7 @@ def as_record(found: Segment, *, with_score: bool = False) -> dict[str, Any]:
 
 
 def header(answerer: Answerer, reading: Reading) -> dict[str, Any]:
-    """What stands before the segments of a video. `start_offset_s` is the source's own time of its first shown frame."""
+    """What stands before a video's segments; `start_offset_s` is the source's own time of the first shown frame."""
     return {
         "model": answerer.model,
         "start_offset_s": round(reading.info.start_offset_s, 6),

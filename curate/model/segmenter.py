@@ -207,10 +207,16 @@ def pick_device(device: str) -> torch.device:
 
 
 def save_model(directory: Path, model: Segmenter, config: Mapping[str, Any]) -> None:
-    """Writes model.safetensors and, last, config.json: a directory with a config is a whole model."""
+    """Writes model.safetensors and, last, config.json: a directory with a config is a whole model.
+
+    The weights carry the config in their header too (`curate`, JSON), so that a file that went on alone still says
+    which mix it was trained on.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    replace_file(directory / "model.safetensors", lambda path: save_file(cpu_state(model), path))
-    content = json.dumps({**config, "shape": asdict(model.shape)}, indent=1, sort_keys=True) + "\n"
+    whole = {**config, "shape": asdict(model.shape)}
+    header = {"curate": json.dumps(whole, sort_keys=True)}
+    replace_file(directory / "model.safetensors", lambda path: save_file(cpu_state(model), path, metadata=header))
+    content = json.dumps(whole, indent=1, sort_keys=True) + "\n"
     replace_file(directory / "config.json", lambda path: path.write_text(content))
 
 

@@ -1,13 +1,17 @@
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from curate.model import zero_shot
 from curate.model.definitions import Encoded, as_definition, as_definitions, encode
-from curate.model.examples import Example, draw_batch, examples_of, sampling_weights
+from curate.model.examples import Example, draw_batch, examples_of, pool_of, sampling_weights
 from curate.model.fit import Fitted, Recipe, fit
 from curate.model.metrics import f1_at
 from curate.model.predict import Predictor, trained
@@ -127,19 +131,64 @@ def test_a_torn_checkpoint_and_one_of_another_run_are_not_used(
     assert same(weights_of(clean.model), weights_of(found.model))
 
 
+def test_bf16_learns_too_and_leaves_the_weights_in_full_precision(encoded: dict[str, Encoded]) -> None:
+    examples = examples_of(rows(20, 0), encoded)
+    full, half = (
+        fit(examples, [], encoded, replace(SMALL, precision=name), seed=0, device=CPU) for name in ("fp32", "bf16")
+    )
+    assert all(value.dtype == torch.float32 for value in half.model.state_dict().values())
+    assert not same(weights_of(full.model), weights_of(half.model))
+    assert half.loss == pytest.approx(full.loss, rel=0.05)
+
+
+def test_a_history_says_each_step_once_though_the_run_was_killed_and_tensorboard_shows_the_same(
+    encoded: dict[str, Encoded], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("curate.model.fit._CHECKPOINT_EVERY", 4)
+    monkeypatch.setattr("curate.model.fit._LOG_EVERY", 2)
+    examples, history = examples_of(rows(10, 0), encoded), tmp_path / "history.jsonl"
+
+    def run(killed_at: int | None) -> Fitted:
+        def progress(what: str, done: int, total: int) -> None:
+            if done == killed_at:
+                raise KeyboardInterrupt
+
+        return fit(
+            examples, examples, encoded, SMALL, seed=0, device=CPU, checkpoint=tmp_path / "c.safetensors", key="k",
+            history=history, tensorboard=tmp_path / "events", progress=progress,
+        )  # fmt: skip
+
+    with pytest.raises(KeyboardInterrupt):
+        run(killed_at=15)
+    with history.open("a") as file:
+        file.write('{"step": 15, "lo')
+    done = run(None)
+    said = [json.loads(line) for line in history.read_text().splitlines()]
+    assert [line["step"] for line in said if "loss" in line] == list(range(2, 21, 2))
+    assert [line["step"] for line in said if "validation_f1" in line] == [10, 20]
+    assert said[-2]["loss"] == done.loss
+    assert 0 <= done.waited < 1 and done.clips_per_s > 0 and done.seconds > 0
+    events = EventAccumulator(str(tmp_path / "events")).Reload()
+    assert [(event.step, event.value) for event in events.Scalars("loss")] == [
+        (line["step"], pytest.approx(line["loss"])) for line in said if "loss" in line
+    ]
+
+
 def test_a_saved_model_answers_as_before(learned: Fitted, encoded: dict[str, Encoded], tmp_path: Path) -> None:
     save_model(tmp_path / "m", learned.model, {"mix": "base"})
     loaded, config = load_model(tmp_path / "m", "cpu")
     tracks = [e.track for e in examples_of(rows(4, 1), encoded)]
     assert config["mix"] == "base"
     assert trained(loaded)(tracks, encoded["bounce"]) == trained(learned.model)(tracks, encoded["bounce"])
+    with safe_open(tmp_path / "m" / "model.safetensors", framework="pt") as file:
+        assert json.loads(file.metadata()["curate"]) == config, "a file that went on alone says what it was made from"
     assert set(load_file(tmp_path / "m" / "model.safetensors")) == set(learned.model.state_dict())
 
 
 def test_unmarked_time_is_negative_only_where_the_annotator_looked_at_all_of_it(encoded: dict[str, Encoded]) -> None:
     for exhaustive in (True, False):
         examples = [e for e in examples_of(rows(8, 0, exhaustive=exhaustive), encoded) if e.present]
-        batch = draw_batch(examples, sampling_weights(examples), encoded, size=8, seed=0, step=0)
+        batch = draw_batch(pool_of(examples), encoded, size=8, seed=0, step=0)
         off = (batch.mask & (batch.on == 0)).sum()
         assert off > 0
         assert (batch.known & (batch.on == 0)).sum() == (off if exhaustive else 0)

@@ -1,13 +1,12 @@
 import json
 from pathlib import Path
 
-import polars as pl
 import pytest
 from safetensors.torch import load_file
 
+import curate
 from curate.errors import InputError
 from curate.mixes.load import load_mix, read_lock
-from curate.model.evaluate import evaluate
 from curate.model.published import open_mix
 from curate.model.train import TrainSummary, train
 from curate.workspace import Workspace
@@ -23,9 +22,14 @@ def test_a_model_says_what_it_was_made_from(published: Workspace, trained: Train
     lock = read_lock("base", workspace=published.root)
     assert Path(trained.model_path) == published.models / "base-v1-s1"
     assert (config["mix"], config["revision"], config["content"]) == ("base", "v1", lock["content"])
+    assert config["run"]["code"].startswith(curate.__version__)
+    assert config["run"]["device_h"] == pytest.approx(trained.seconds / 3600, abs=1e-4)
+    assert {"torch", "device", "started_at"} <= set(config["run"])
     assert config["embedding_model"] == lock["embedding_model"]
     assert config["capabilities"] == {"bounce": published.capability("bounce").version}
-    assert sorted(p.name for p in Path(trained.model_path).iterdir()) == ["config.json", "model.safetensors"]
+    assert sorted(p.name for p in Path(trained.model_path).iterdir()) == [
+        *("config.json", "history.jsonl", "model.safetensors")
+    ]
 
 
 def test_every_labelled_occurrence_of_the_train_split_is_an_example(
@@ -84,33 +88,3 @@ def test_a_mix_of_another_embedding_is_refused(published: Workspace) -> None:
             train(published, "base")
     finally:
         config.write_text(text)
-
-
-def test_a_trained_model_and_zero_shot_are_measured_alike_and_kept(published: Workspace, trained: TrainSummary) -> None:
-    for model, name in ((None, "zero-shot"), (Path(trained.model_path), "base-v1-s1")):
-        found = evaluate(published, "base", model=model)
-        assert found.columns == ["model", "capability", "metric", "value", "low", "high", "videos", "segments"]
-        assert found["model"].unique().to_list() == [name]
-        f1 = dict(found.filter(pl.col("metric") == "f1@0.5").select("capability", "value").iter_rows())
-        assert set(f1) == {"bounce", "all"}
-        assert f1["bounce"] > 0.5
-        assert found.filter(~pl.col("value").is_between("low", "high")).is_empty()
-        kept = published.catalog.read("evaluations").filter(pl.col("model") == name, pl.col("metric") == "f1@0.5")
-        assert kept.select("mix", "revision", "split").unique().rows() == [("base", "v1", "test")]
-        versions = dict(kept.select("capability", "spec_version").iter_rows())
-        assert versions["bounce"] == published.capability("bounce").version
-
-
-def test_a_clip_that_the_mix_repeats_is_measured_once(published: Workspace) -> None:
-    rows = load_mix("base", split="train", workspace=published.root)
-    assert len(rows) > len(set(rows["clip_id"])), "the mix must repeat clips for this to mean anything"
-    found = evaluate(published, "base", split="train").filter(pl.col("capability") == "bounce")
-    present = {clip for clip, labels in zip(rows["clip_id"], rows["labels"], strict=True) if labels[0]["segments"]}
-    assert found["segments"].unique().to_list() == [len(present)]
-
-
-def test_an_unknown_split_or_model_is_the_users_to_mend(published: Workspace, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no exhaustive labels"):
-        evaluate(published, "base", split="holdout")
-    with pytest.raises(InputError, match="no trained model here"):
-        evaluate(published, "base", model=tmp_path)
