@@ -1,7 +1,9 @@
 """What could be labelled for a capability, and what is labelled already, as arrays to choose from.
 
 A clip could be labelled when it is kept (so never a duplicate), eligible for the capability, not labelled for it, and
-called a bad clip by nobody; and, by purpose, outside the frozen evaluation groups or inside them.
+called a bad clip by nobody; and, by purpose, outside the frozen evaluation groups or inside them. Labels on the other
+side tell what the capability looks like, but are no supply here: a clip that is like one that measures is new to a
+model, which may not learn from that one, and it is what `curate.targets.gaps.probes` finds lacking.
 
 **Working probability.** Where scores are probabilities it is that. A rank says who is likelier, not how likely, so then
 it is a guess for choosing only: with m clips above the level at which a clip counts as a match, the k-th of all has
@@ -36,11 +38,13 @@ class Pool:
         clips: rows of `views.clips` with probability, similarity, group_id, best_start_s, best_end_s.
         likely: float64 [n], the working probability.
         calibrated: whether scores are probabilities.
+        side: of leakage groups, as an expression over group_id: where clips may come from.
     """
 
     clips: pl.DataFrame
     likely: np.ndarray
     calibrated: bool
+    side: pl.Expr
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -79,10 +83,9 @@ def pool_of(workspace: Workspace, spec: Capability, purpose: str) -> Pool:
     settled = said.filter((pl.col("capability") == spec.id) | (pl.col("verdict") == "bad_clip"))
     working = eligible.with_columns(likely=pl.Series(_likely(eligible, spec), dtype=pl.Float64))
     inside = pl.col("group_id").is_in(sorted(frozen))
-    open_ = working.filter(inside if purpose == EVALUATION else ~inside).join(
-        settled, on="clip_id", how="anti", maintain_order="left"
-    )
-    return Pool(open_.drop("likely"), open_["likely"].to_numpy(), _calibrated(eligible))
+    side = inside if purpose == EVALUATION else ~inside
+    open_ = working.filter(side).join(settled, on="clip_id", how="anti", maintain_order="left")
+    return Pool(open_.drop("likely"), open_["likely"].to_numpy(), _calibrated(eligible), side)
 
 
 def _calibrated(eligible: pl.DataFrame) -> bool:
@@ -105,11 +108,11 @@ class Labelled:
     """What is labelled for the capability, on kept clips: a vector for each segment, or for each clip without one.
 
     Attributes:
-        rows: clip_id, present, for each vector.
+        rows: clip_id, present, and whether it is `supply` (on the side that is chosen from), for each vector.
         vectors: float32 [rows, dim].
         confusing: by capability, float32 [k, dim]: clips that show another one and were not labelled for this one.
         slices: clip_id, slice, value of clips labelled present, by all kinds of slices.
-        positives, negatives: labelled clips.
+        positives, negatives: labelled clips of the supply.
     """
 
     rows: pl.DataFrame
@@ -123,9 +126,17 @@ class Labelled:
     def present(self) -> np.ndarray:
         return self.rows["present"].to_numpy().astype(bool)
 
+    @property
+    def supply(self) -> np.ndarray:
+        return self.rows["supply"].to_numpy().astype(bool)
 
-def labelled_of(workspace: Workspace, spec: Capability) -> Labelled:
-    """The labels in force on kept clips, as far as choosing more needs them."""
+
+def labelled_of(workspace: Workspace, spec: Capability, side: pl.Expr) -> Labelled:
+    """The labels in force on kept clips, as far as choosing more needs them.
+
+    Args:
+        side: that is chosen from, as `Pool` has it.
+    """
     catalog = workspace.catalog
     kept = views.kept_clips(catalog).collect()
     every = views.labels(catalog).collect().join(kept.select("clip_id"), on="clip_id", how="semi")
@@ -144,12 +155,19 @@ def labelled_of(workspace: Workspace, spec: Capability) -> Labelled:
     }
     every_look = looks(catalog, pl.concat([spans, *confusing.values()]))
     parts = np.split(every_look, np.cumsum([len(spans), *map(len, confusing.values())])[:-1])
+    groups = leakage_groups(catalog).filter(side)
+    beside = kept.join(groups, on="video_id", how="semi")["clip_id"]
+    supply = decided.filter(pl.col("clip_id").is_in(beside.implode()))["verdict"] == "present"
     own_clips = kept.join(present.select("clip_id"), on="clip_id", how="semi")
     return Labelled(
-        rows=spans.select("clip_id", present=pl.col("clip_id").is_in(present["clip_id"].implode())),
+        rows=spans.select(
+            "clip_id",
+            present=pl.col("clip_id").is_in(present["clip_id"].implode()),
+            supply=pl.col("clip_id").is_in(beside.implode()),
+        ),
         vectors=parts[0],
         confusing=dict(zip(confusing, parts[1:], strict=True)),
         slices=slices_of(spec, own_clips, decided),
-        positives=len(present),
-        negatives=len(decided) - len(present),
+        positives=int(supply.sum()),
+        negatives=int((~supply).sum()),
     )

@@ -91,7 +91,7 @@ def choose(workspace: Workspace, capability: str, budget: int, *, seed: int = 0,
     picks = [Pick(at, name, said, len(audit) / len(pool)) for at in audit]
     if len(audit) < min(budget, len(pool)):
         per_group = max(_LEAST_PER_GROUP, math.ceil(PER_GROUP * budget))
-        labelled = labelled_of(workspace, spec)
+        labelled = labelled_of(workspace, spec, pool.side)
         round_ = begin(
             workspace, specs, spec, pool, labelled, budget, drawn=drawn, audit=len(audit), per_group=per_group
         )

@@ -80,7 +80,7 @@ class Round:
         chance: float64 [m], the working probability.
         below: float64 [m], 1 from an even chance on, and falling with each clip below it.
         features: float32 [m, dim], what each looks like, less what all share.
-        positive, negative: float32 [., dim], the same of the labelled clips.
+        positive, negative: float32 [., dim], the same of the labelled clips of the supply.
         groups: the leakage group of each.
         said: for each what its score says, in words.
         contrast: what each is mistaken for.
@@ -237,8 +237,8 @@ def begin(
         chance=chance,
         below=below[places],
         features=centred(vectors, about),
-        positive=centred(own, about) if len(own) else own.reshape(0, vectors.shape[1]),
-        negative=_negative(labelled, about, vectors.shape[1]),
+        positive=_centred(labelled.vectors[present & labelled.supply], about),
+        negative=_centred(labelled.vectors[~present & labelled.supply], about),
         groups=groups,
         said=_said(pool, clips),
         contrast=contrast(spec, specs, vectors, own, labelled.confusing, embedder),
@@ -249,9 +249,8 @@ def begin(
     )
 
 
-def _negative(labelled: Labelled, about: np.ndarray, dim: int) -> np.ndarray:
-    absent = labelled.vectors[~labelled.present]
-    return centred(absent, about) if len(absent) else absent.reshape(0, dim)
+def _centred(vectors: np.ndarray, about: np.ndarray) -> np.ndarray:
+    return centred(vectors, about) if len(vectors) else vectors.reshape(0, len(about))
 
 
 def _below(pool: Pool, budget: int) -> np.ndarray:
