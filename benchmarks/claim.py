@@ -13,7 +13,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ class Result:
         at_most: whether `value` may not exceed the target; else it may not fall below it.
         rows: what the figure was made from, one dict each, all with the same keys.
         notes: what limits the figure, or how it was made, where that is not plain.
+        conditions: what else the claim asks for, and whether it is so.
     """
 
     value: float | None
@@ -38,12 +39,14 @@ class Result:
     at_most: bool
     rows: Sequence[Mapping[str, Any]]
     notes: str = ""
+    conditions: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool | None:
         if self.value is None:
             return None
-        return self.value <= self.target if self.at_most else self.value >= self.target
+        reached = self.value <= self.target if self.at_most else self.value >= self.target
+        return reached and all(self.conditions.values())
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,8 @@ def main(name: str, measure: Callable[[bool], Result]) -> None:
         print("  ".join(f"{key} {_shown(value)}" for key, value in row.items()))
     sign = "at most" if result.at_most else "at least"
     print(f"{name}: {_shown(result.value)} {result.unit}, target {sign} {_shown(result.target)}: {_verdict(result)}")
+    for condition, holds in result.conditions.items():
+        print(f"{'so' if holds else 'NOT SO'}: {condition}")
     if result.notes:
         print(result.notes)
 
@@ -115,6 +120,7 @@ def _as_json(name: str, result: Result, *, quick: bool) -> dict[str, Any]:
         "quick": quick,
         "machine": machine(),
         "date": datetime.now(UTC).date().isoformat(),
+        "conditions": dict(result.conditions),
         "notes": result.notes,
         "rows": list(result.rows),
     }

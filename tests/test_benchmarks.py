@@ -26,6 +26,7 @@ def test_every_kept_result_is_of_a_benchmark_that_is_here() -> None:
         found = json.loads(path.read_text())
         assert found["name"] == path.stem in names() and not found["quick"]
         expected = found["value"] <= found["target"] if found["at_most"] else found["value"] >= found["target"]
+        expected = expected and all(found.get("conditions", {}).values())
         assert found["ok"] == expected and found["rows"] and found["machine"] and found["date"]
 
 
@@ -46,6 +47,12 @@ def test_ways_are_timed_in_turn_and_compared_pair_by_pair() -> None:
 @pytest.mark.parametrize(("value", "ok"), [(0.9, True), (1.0, True), (1.1, False), (None, None)])
 def test_a_target_is_met_missed_or_not_measured(value: float | None, ok: bool | None) -> None:
     assert Result(value, "x", 1.0, at_most=True, rows=()).ok is ok
+
+
+def test_a_target_that_is_reached_is_met_only_where_all_that_the_claim_asks_for_is_so() -> None:
+    held = {"elsewhere nothing is lost": True, "the interval is above zero": True}
+    assert Result(12, "x", 10, at_most=False, rows=(), conditions=held).ok
+    assert not Result(12, "x", 10, at_most=False, rows=(), conditions={**held, "elsewhere nothing is lost": False}).ok
 
 
 def test_a_quick_run_prints_one_json_object_last(tmp_path: Path) -> None:
