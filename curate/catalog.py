@@ -24,6 +24,9 @@ from curate.errors import CurateError
 SEGMENT = pl.Struct({"start_s": pl.Float64, "end_s": pl.Float64, "fields": pl.String})
 """A labelled or predicted segment: source seconds, and its typed fields as a JSON object."""
 
+SCORED = pl.Struct({"start_s": pl.Float64, "end_s": pl.Float64, "fields": pl.String, "score": pl.Float64})
+"""A predicted segment, and how sure the model is of it."""
+
 
 FOUND = pl.Struct({
     "start_s": pl.Float64, "end_s": pl.Float64, "text": pl.String,
@@ -382,13 +385,14 @@ TABLES: dict[str, Table] = {
         },
     ),
     "evaluations": Table(
-        key=("model", "mix", "revision", "split", "capability", "metric"),
+        key=("model", "mix", "revision", "split", "capability", "slice", "metric"),
         columns={
             "model": pl.String,
             "mix": pl.String,
             "revision": pl.String,
             "split": pl.String,
             "capability": pl.String,
+            "slice": pl.String,  # color=red, night; null: all of the capability
             "spec_version": pl.String,
             "metric": pl.String,
             "value": pl.Float64,
@@ -396,6 +400,19 @@ TABLES: dict[str, Table] = {
             "high": pl.Float64,
             "videos": pl.Int64,
             "segments": pl.Int64,
+            "unanswered": pl.Int64,  # clips that the model said nothing of, counted as nothing found
+        },
+    ),
+    # What a model that is not run here said of judged clips: curate/model/predictions.py.
+    "predictions": Table(
+        key=("model", "clip_id", "capability"),
+        columns={
+            "model": pl.String,
+            "clip_id": pl.String,
+            "capability": pl.String,
+            "spec_version": pl.String,
+            "scored": pl.Boolean,  # scores rank the segments
+            "segments": pl.List(SCORED),
         },
     ),
     # What became of every input of every stage: ok, filtered (by which rule, at which value) or failed (why).

@@ -133,6 +133,11 @@ def labels(catalog: Catalog) -> pl.LazyFrame:
     )
 
 
+def evaluations(catalog: Catalog) -> pl.LazyFrame:
+    """Evaluations of whole capabilities, and of all together; those of slices are beside them in `evaluations`."""
+    return catalog.scan("evaluations").filter(pl.col("slice").is_null())
+
+
 def outcome_counts(catalog: Catalog, stage: str) -> dict[str, int]:
     """How many inputs of a stage ended ok, filtered and failed."""
     counts = catalog.scan("outcomes").filter(pl.col("stage") == stage).group_by("outcome").len().collect()

@@ -1,9 +1,9 @@
 """How well predicted segments agree with labelled ones.
 
 Matching is one-to-one: a truth segment is found at most once and a prediction counts at most once, so repeating a
-prediction costs precision instead of earning recall. A clip's agreement is a vector of counts (`tally`); counts add
-up over clips and videos, every metric is a function of their sum (`measure`), and a bootstrap over videos is a sum with
-other weights (`intervals`). Nothing here knows where truth or predictions are from.
+prediction costs precision instead of earning recall. A clip's agreement is a vector of counts (`tally`); counts add up
+over clips and videos, and every metric is a ratio of their sums (`measure`), so that a bootstrap over videos is a sum
+with other weights (`curate.model.uncertainty`). Nothing here knows where truth or predictions are from.
 """
 
 from __future__ import annotations
@@ -54,15 +54,24 @@ def match(
     method). A required field that the truth does not carry is not asked for.
     """
     iou = temporal_iou(truth, predicted)
+    return _pairs(iou, threshold, _right(truth, predicted, required) if required else None)
+
+
+def _pairs(iou: np.ndarray, threshold: float, right: np.ndarray | None = None) -> list[tuple[int, int]]:
+    """As `match`, of tIoU [truth, predicted] and of which pairs the fields are `right`."""
     hit = (iou >= threshold) & (iou > 0)
-    if required and hit.any():
-        right = [[_fields_agree(t.fields, p.fields, required) for p in predicted] for t in truth]
-        hit &= np.array(right, dtype=bool).reshape(hit.shape)
+    if right is not None:
+        hit &= right
     if not hit.any():
         return []
     gain = np.where(hit, min(hit.shape) + 1 + iou, 0.0)  # one more hit outweighs any sum of tIoU
     rows, columns = linear_sum_assignment(gain, maximize=True)
     return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if hit[i, j]]
+
+
+def _right(truth: Sequence[Segment], predicted: Sequence[Segment], required: Sequence[str]) -> np.ndarray:
+    right = [[_fields_agree(t.fields, p.fields, required) for p in predicted] for t in truth]
+    return np.array(right, dtype=bool).reshape(len(truth), len(predicted))
 
 
 def _fields_agree(truth: Mapping[str, Any], predicted: Mapping[str, Any], names: Sequence[str]) -> bool:
@@ -86,15 +95,18 @@ def tally(
     the pairs that hit at tIoU 0.5.
     """
     counts = np.zeros(TALLY_SIZE)
-    for at, threshold in enumerate(THRESHOLDS):
-        pairs = match(truth, predicted, threshold)
-        counts[_HITS][at] = len(pairs)
-        counts[_JOINT][at] = len(match(truth, predicted, threshold, required)) if required else len(pairs)
-        if threshold == 0.5:
-            for i, j in pairs:
-                counts[_BOUNDARY_S] += abs(truth[i].start_s - predicted[j].start_s)
-                counts[_BOUNDARY_S] += abs(truth[i].end_s - predicted[j].end_s)
-            counts[_BOUNDARIES] = 2 * len(pairs)
+    iou = temporal_iou(truth, predicted)
+    if iou.any():
+        right = _right(truth, predicted, required) if required else None
+        for at, threshold in enumerate(THRESHOLDS):
+            pairs = _pairs(iou, threshold)
+            counts[_HITS][at] = len(pairs)
+            counts[_JOINT][at] = len(_pairs(iou, threshold, right)) if required else len(pairs)
+            if threshold == 0.5:
+                for i, j in pairs:
+                    counts[_BOUNDARY_S] += abs(truth[i].start_s - predicted[j].start_s)
+                    counts[_BOUNDARY_S] += abs(truth[i].end_s - predicted[j].end_s)
+                counts[_BOUNDARIES] = 2 * len(pairs)
     counts[_PREDICTED], counts[_TRUE] = len(predicted), len(truth)
     if not truth:
         counts[_ALARMS], counts[_NEGATIVE_S] = len(predicted), duration_s
@@ -107,26 +119,49 @@ def measure(counts: np.ndarray) -> np.ndarray:
     F1 is 2 hits / (predicted + true), undefined where both are none; precision without predictions, recall without
     truth, boundary error without hits and false alarms without negative clips are undefined too.
     """
+    return divide(*parts(counts))
+
+
+def parts(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What each metric is the ratio of: part and whole [..., len(METRICS)] of summed counts [..., TALLY_SIZE]."""
     hits, joint = counts[..., _HITS], counts[..., _JOINT]
-    predicted, true = counts[..., [_PREDICTED]], counts[..., [_TRUE]]
-    boundary_s, boundaries = counts[..., [_BOUNDARY_S]], counts[..., [_BOUNDARIES]]
-    alarms, negative_s = counts[..., [_ALARMS]], counts[..., [_NEGATIVE_S]]
-    return np.concatenate(
-        [
-            _ratio(2 * hits, predicted + true),
-            _ratio(hits, predicted),
-            _ratio(hits, true),
-            _ratio(2 * joint, predicted + true),
-            _ratio(boundary_s, boundaries),
-            _ratio(60 * alarms, negative_s),
-        ],
-        axis=-1,
+    predicted, true = np.broadcast_to(counts[..., [_PREDICTED]], hits.shape), counts[..., [_TRUE]]
+    true = np.broadcast_to(true, hits.shape)
+    ends = [counts[..., [_BOUNDARY_S]], 60 * counts[..., [_ALARMS]]]
+    return (
+        np.concatenate([2 * hits, hits, hits, 2 * joint, *ends], axis=-1),
+        np.concatenate(
+            [
+                predicted + true,
+                predicted,
+                true,
+                predicted + true,
+                counts[..., [_BOUNDARIES]],
+                counts[..., [_NEGATIVE_S]],
+            ],
+            axis=-1,
+        ),
     )
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def divide(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole; nan where the whole is 0."""
     part, whole = np.broadcast_arrays(part, whole)
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+
+
+def true_segments(counts: np.ndarray) -> np.ndarray:
+    """How many true segments there are, [...]."""
+    return counts[..., _TRUE]
+
+
+def observations(counts: np.ndarray) -> np.ndarray:
+    """How many independent things each metric can be of at most, [..., len(METRICS)]: segments, or false alarms."""
+    predicted, true = counts[..., [_PREDICTED]], counts[..., [_TRUE]]
+    both = (predicted + true) / 2
+    kinds = [both, predicted, true, both]
+    each = [np.repeat(kind, _N, axis=-1) for kind in kinds]
+    return np.concatenate([*each, counts[..., [_BOUNDARIES]], counts[..., [_ALARMS]]], axis=-1)
 
 
 def f1_at(truth: Sequence[Sequence[Segment]], predicted: Sequence[Sequence[Segment]], threshold: float = 0.5) -> float:
@@ -134,36 +169,3 @@ def f1_at(truth: Sequence[Sequence[Segment]], predicted: Sequence[Sequence[Segme
     hits = sum(len(match(t, p, threshold)) for t, p in zip(truth, predicted, strict=True))
     total = sum(len(t) + len(p) for t, p in zip(truth, predicted, strict=True))
     return 2 * hits / total if total else float("nan")
-
-
-def intervals(
-    tallies: np.ndarray, *, resamples: int = 1000, confidence: float = 0.95, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Metrics with percentile bootstrap intervals over videos (Efron 1979), since clips of a video are not independent.
-
-    Args:
-        tallies: [videos, definitions, TALLY_SIZE], summed over each video's clips.
-
-    Returns:
-        value, low and high, each [definitions + 1, len(METRICS)]; the last row is the mean over the definitions
-        for which the metric is defined, resampled together. nan where undefined.
-    """
-    videos = len(tallies)
-    draws = np.random.default_rng(seed).multinomial(videos, np.full(videos, 1 / videos), size=resamples)
-    resampled = _with_mean(measure(np.einsum("rv,vdk->rdk", draws.astype(float), tallies)))
-    tail = (1 - confidence) / 2
-    low, high = (_nan_quantile(resampled, q) for q in (tail, 1 - tail))
-    return _with_mean(measure(tallies.sum(0))), low, high
-
-
-def _with_mean(values: np.ndarray) -> np.ndarray:
-    """[..., definitions, metrics] with the mean over definitions as one more row."""
-    defined = ~np.isnan(values)
-    mean = _ratio(np.where(defined, values, 0).sum(-2, keepdims=True), defined.sum(-2, keepdims=True))
-    return np.concatenate([values, mean], axis=-2)
-
-
-def _nan_quantile(values: np.ndarray, q: float) -> np.ndarray:
-    """Quantile over the first axis without nan; nan where all are."""
-    empty = np.isnan(values).all(0)
-    return np.where(empty, np.nan, np.nanquantile(np.where(empty, 0.0, values), q, axis=0))

@@ -63,14 +63,19 @@ class PublishedMix:
         return examples_of(read_rows(rows), self.definitions)
 
 
-def open_mix(workspace: Workspace, name: str, rev: str | None = None) -> PublishedMix:
+def open_mix(workspace: Workspace, name: str, rev: str | None = None, *, vectors: bool = True) -> PublishedMix:
     """Opens a revision of a mix, the newest where `rev` is not given.
+
+    Args:
+        vectors: they will be read, so the workspace must embed as the mix does.
 
     Raises:
         InputError: no such mix or revision, or the workspace embeds with another model than the mix was built with.
     """
     revision = revision_of(workspace, name, resolve(workspace, name, rev))
     mix = PublishedMix(workspace, name, revision, read_lock(name, revision, workspace=workspace.root))
+    if not vectors:
+        return mix
     own = model_id(workspace.analysis().embedding)
     if own != mix.embedding_model:
         raise InputError(

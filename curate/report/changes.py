@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from curate import views
 from curate.catalog import TABLES, Catalog
 from curate.decisions import PROPOSED
 from curate.identity import work_key
@@ -119,7 +120,7 @@ def _changed(gaps: Sequence[Mapping[str, Any]], before: Mapping[str, Any]) -> li
 
 
 def _evaluations(catalog: Catalog, since: datetime) -> list[dict[str, Any]]:
-    rows = catalog.scan("evaluations").filter(
+    rows = views.evaluations(catalog).filter(
         pl.col("written_at") > since, pl.col("metric") == "f1@0.5", pl.col("capability") == "all"
     )
     shown = ("model", "mix", "revision", "split", "value", "low", "high")

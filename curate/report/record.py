@@ -14,7 +14,7 @@ _MOST = 12
 
 def read_evaluations(catalog: Catalog) -> pl.DataFrame:
     """Evaluations on test splits that have a value, oldest first."""
-    rows = catalog.scan("evaluations").filter(pl.col("split") == "test", pl.col("value").is_not_null())
+    rows = views.evaluations(catalog).filter(pl.col("split") == "test", pl.col("value").is_not_null())
     return rows.sort("written_at", "model", "capability", maintain_order=True).collect()
 
 

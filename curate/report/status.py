@@ -107,7 +107,7 @@ def status(workspace: Workspace) -> Status:
 
 
 def _newest_evaluations(catalog: Catalog) -> list[dict[str, Any]]:
-    rows = catalog.scan("evaluations").filter(pl.col("metric") == "f1@0.5").sort("written_at").collect()
+    rows = views.evaluations(catalog).filter(pl.col("metric") == "f1@0.5").sort("written_at").collect()
     same_mix = ["mix", "revision", "split"]
     shown = ("model", *same_mix, "capability", "value", "low", "high", "videos", "segments")
     return rows.join(rows.tail(1).select(same_mix), on=same_mix).sort("capability", "model").select(shown).to_dicts()

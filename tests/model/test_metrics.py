@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.model.definitions import Segment
-from curate.model.metrics import METRICS, THRESHOLDS, f1_at, intervals, match, measure, tally, temporal_iou
+from curate.model.metrics import METRICS, THRESHOLDS, f1_at, match, measure, tally, temporal_iou
 
 
 def spans(*pairs: tuple[float, float], **fields: object) -> list[Segment]:
@@ -97,29 +97,6 @@ def test_predictions_on_negative_clips_are_false_alarms_per_minute() -> None:
 def test_nothing_true_and_nothing_predicted_has_no_f1() -> None:
     assert math.isnan(f1_at([[]], [[]]))
     assert math.isnan(value(tally([], [], 10), "f1@0.5"))
-
-
-def test_intervals_are_exact_where_all_videos_agree_and_wide_where_they_do_not() -> None:
-    good, bad = tally(spans((0, 4)), spans((0, 4)), 10), tally(spans((0, 4)), spans((6, 8)), 10)
-    at = METRICS.index("f1@0.5")
-    found, low, high = (part[:, at].tolist() for part in intervals(np.array([[good]] * 8)))
-    assert (found, low, high) == ([1.0, 1.0], [1.0, 1.0], [1.0, 1.0])
-    found, low, high = (part[0, at] for part in intervals(np.array([[good], [bad]] * 4)))
-    assert found == 0.5
-    assert low < 0.3 < 0.7 < high
-
-
-def test_intervals_are_the_same_for_a_seed() -> None:
-    tallies = np.array([[tally(spans((0, 4)), spans((0, end)), 10)] for end in (4, 1, 3, 0.5)])
-    assert np.array_equal(intervals(tallies, seed=3), intervals(tallies, seed=3), equal_nan=True)
-
-
-def test_the_last_row_is_the_mean_over_definitions_that_have_a_value() -> None:
-    good, bad, none = tally(spans((0, 4)), spans((0, 4)), 10), tally(spans((0, 4)), [], 10), tally([], [], 10)
-    found, _, _ = intervals(np.array([[good, bad, none]] * 3))
-    at = METRICS.index("f1@0.5")
-    assert found[[0, 1, 3], at].tolist() == [1.0, 0.0, 0.5]
-    assert math.isnan(found[2, at])
 
 
 segment = st.tuples(st.floats(0, 50), st.floats(0.1, 10)).map(lambda pair: Segment(pair[0], pair[0] + pair[1]))

@@ -33,7 +33,7 @@ class Facts:
         reviewed: by capability, kept clips whose label is settled: by a review, or by annotators who agree.
         scores: by capability, of kept clips: clip_id, source, group_id, score, matches, eligible, calibrated, verdict,
             labelled (or called a bad clip by anyone), way, fresh.
-        evaluations: by capability and metric: value, low, high, of the model trained last.
+        evaluations: by capability and metric: value, low, high, of the model evaluated last.
         in_mix: by capability, the clips with its role in the mix that was published, or fetched, last; None where none
             is.
         measuring: the groups of the validation and test splits.
@@ -165,9 +165,9 @@ def _reviewed(catalog: Catalog, labels: pl.DataFrame) -> dict[str, int]:
 
 
 def _newest_evaluations(catalog: Catalog) -> dict[tuple[str, str], tuple[float, float | None, float | None]]:
-    """Of the model trained last, or of the baseline where none is: evaluating that again closes no gap."""
+    """Of the model evaluated last, ours or not; of the baseline where none is, for evaluating that closes no gap."""
     rows = (
-        catalog.scan("evaluations")
+        views.evaluations(catalog)
         .filter(pl.col("split") == "test", pl.col("value").is_not_null())
         .sort(pl.col("model") != ZERO_SHOT, "written_at", maintain_order=True)
         .unique(["capability", "metric"], keep="last", maintain_order=True)
