@@ -40,7 +40,7 @@ def gaps(
     show(_of_capabilities(found.capabilities))
     if found.capabilities["candidates"].null_count():
         out.print(_WHY_NONE)
-    short = found.slices.filter(found.slices["gap_clips"] > 0)
+    short = found.slices.filter(found.slices["gap_clips"] > 0).sort("priority", descending=True, maintain_order=True)
     if short.height:
         out.print("\nslices below their floor, and how many unlabelled clips could fill them")
         show(_of_slices(short, name=True))
@@ -82,6 +82,8 @@ def _of_slices(rows: "pl.DataFrame", *, name: bool) -> "pl.DataFrame":
                 "gap": row["gap_clips"],
                 "unlabelled with it": _between(row),
                 "in mix": _or_unknown(row["in_mix"]),
+                "evaluation": _UNKNOWN if row["evaluation"] is None else f"{row['evaluation']:.2f}",
+                "priority": f"{row['priority']:.2f}",
             }
             for row in rows.iter_rows(named=True)
         ]

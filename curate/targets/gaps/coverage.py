@@ -51,9 +51,9 @@ def gaps(workspace: Workspace) -> pl.DataFrame:
         capability, spec_version, target (clips), target_s (null unless the target is in hours), matches, candidates,
         candidates_low, candidates_high, labelled, positives, positives_s, negatives, reviewed (clips whose
         label a review has settled, or annotators who agree), in_mix (clips of it in the newest mix; null where none is
-        published), metric, evaluation, evaluation_low, evaluation_high (of the newest model on a test split; null where
-        none), floor, filled (0 to 1), probes (clips), probe_coverage (0 to 1; null with too few), gap_clips, gap_s,
-        priority.
+        published), metric, evaluation, evaluation_low, evaluation_high (of the model evaluated last on a test split;
+        null where none), floor, filled (0 to 1), probes (clips), probe_coverage (0 to 1; null with too few), gap_clips,
+        gap_s, priority.
 
     Raises:
         InputError: a config cannot be used.
@@ -69,7 +69,8 @@ def slice_gaps(workspace: Workspace) -> pl.DataFrame:
 
     Returns:
         capability, slice, value ("" for a condition), target (clips), positives, candidates, candidates_low,
-        candidates_high, in_mix, gap_clips.
+        candidates_high, in_mix, gap_clips, evaluation (by the capability's metric, of the model evaluated last; null
+        where none), priority (weight x (1 - filled) x (1 - evaluation); 0 without a floor).
 
     Raises:
         InputError: a config cannot be used.

@@ -34,6 +34,7 @@ class Facts:
         scores: by capability, of kept clips: clip_id, source, group_id, score, matches, eligible, calibrated, verdict,
             labelled (or called a bad clip by anyone), way, fresh.
         evaluations: by capability and metric: value, low, high, of the model evaluated last.
+        slice_evaluations: by capability, slice (as `Slice.said` names it) and metric: value, likewise.
         in_mix: by capability, the clips with its role in the mix that was published, or fetched, last; None where none
             is.
         measuring: the groups of the validation and test splits.
@@ -46,6 +47,7 @@ class Facts:
     reviewed: Mapping[str, int]
     scores: Mapping[str, pl.DataFrame]
     evaluations: Mapping[tuple[str, str], tuple[float, float | None, float | None]]
+    slice_evaluations: Mapping[tuple[str, str, str], float]
     in_mix: Mapping[str, set[str]] | None
     measuring: set[str]
     sources: list[str]
@@ -69,13 +71,15 @@ def read_facts(workspace: Workspace) -> Facts:
     said = views.labels(catalog).with_columns(verdict=unsure).collect()
     bad = said.filter(pl.col("verdict") == "bad_clip").select("clip_id").unique()
     labels = said.join(supply.select("clip_id", "duration_s", "source", "group_id"), on="clip_id")
+    evaluated = _newest_evaluations(catalog)
     splits = catalog.scan("splits").filter(pl.col("split").is_in(MEASURING)).select("video_id").collect()
     return Facts(
         clips=clips,
         labels=labels,
         reviewed=_reviewed(catalog, labels),
         scores=_scores(workspace, supply, labels, bad),
-        evaluations=_newest_evaluations(catalog),
+        evaluations={(a, c): found for (a, b, c), found in evaluated.items() if b is None},
+        slice_evaluations={(a, b, c): found[0] for (a, b, c), found in evaluated.items() if b is not None},
         in_mix=_in_newest_mix(workspace),
         measuring=set(groups.join(splits, on="video_id", how="semi")["group_id"]),
         sources=sorted(workspace.sources()),
@@ -164,17 +168,20 @@ def _reviewed(catalog: Catalog, labels: pl.DataFrame) -> dict[str, int]:
     return dict(both.unique(["capability", "clip_id"]).group_by("capability").len().iter_rows())
 
 
-def _newest_evaluations(catalog: Catalog) -> dict[tuple[str, str], tuple[float, float | None, float | None]]:
-    """Of the model evaluated last, ours or not; of the baseline where none is, for evaluating that closes no gap."""
+def _newest_evaluations(
+    catalog: Catalog,
+) -> dict[tuple[str, str | None, str], tuple[float, float | None, float | None]]:
+    """By capability, slice (None: all of it) and metric: value, low, high of the model evaluated last, ours or not; of
+    the baseline where none is, for evaluating that closes no gap."""
     rows = (
-        views.evaluations(catalog)
+        catalog.scan("evaluations")
         .filter(pl.col("split") == "test", pl.col("value").is_not_null())
         .sort(pl.col("model") != ZERO_SHOT, "written_at", maintain_order=True)
-        .unique(["capability", "metric"], keep="last", maintain_order=True)
-        .select("capability", "metric", "value", "low", "high")
+        .unique(["capability", "slice", "metric"], keep="last", maintain_order=True)
+        .select("capability", "slice", "metric", "value", "low", "high")
         .collect()
     )
-    return {(name, metric): (value, low, high) for name, metric, value, low, high in rows.iter_rows()}
+    return {(name, part, metric): (value, low, high) for name, part, metric, value, low, high in rows.iter_rows()}
 
 
 def _in_newest_mix(workspace: Workspace) -> dict[str, set[str]] | None:

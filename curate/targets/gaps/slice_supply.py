@@ -19,6 +19,7 @@ COUNT = {"candidates": pl.Float64(), "candidates_low": pl.Float64(), "candidates
 SLICES = {
     "capability": pl.String(), "slice": pl.String(), "value": pl.String(), "target": pl.Int64(),
     "positives": pl.Int64(), **COUNT, "in_mix": pl.Int64(), "gap_clips": pl.Int64(),
+    "evaluation": pl.Float64(), "priority": pl.Float64(),
 }  # fmt: skip
 _IDS = pl.DataFrame(schema={"clip_id": pl.String()})
 
@@ -53,6 +54,7 @@ def slice_rows(workspace: Workspace, facts: Facts, spec: Capability, guess: Esti
     rows = []
     for each in listed:
         clips = inside.get((each.name, each.value), _IDS)["clip_id"].implode()
+        evaluation = facts.slice_evaluations.get((spec.id, each.said, spec.evaluation.metric))
         positives = int(positive["clip_id"].is_in(clips).sum())
         among = eligible["clip_id"].is_in(clips).to_numpy()
         rows.append({
@@ -64,6 +66,8 @@ def slice_rows(workspace: Workspace, facts: Facts, spec: Capability, guess: Esti
             **counted(_draws(spec, guess, each, among, kinds=sum(other.name == each.name for other in listed))),
             "in_mix": None if mixed is None else int(mixed.is_in(clips).sum()),
             "gap_clips": max(0, each.floor - positives),
+            "evaluation": evaluation,
+            "priority": spec.weight * (1 - _filled(each, positives)) * (1 - (evaluation or 0.0)),
         })  # fmt: skip
     return rows
 
@@ -77,6 +81,11 @@ def _listed(spec: Capability, facts: Facts, members: pl.DataFrame, supply: pl.Da
     order = [*spec.slices.by, *spec.slices.where]
     every = known + [Slice(name, value, floor(spec, name, value)) for name, value in more]
     return sorted(every, key=lambda each: (order.index(each.name), each.value))
+
+
+def _filled(each: Slice, positives: int) -> float:
+    """The share of a slice's floor that is labelled; 1 of one that nothing is asked of."""
+    return min(1.0, positives / each.floor) if each.floor else 1.0
 
 
 def _draws(spec: Capability, guess: Estimate | None, each: Slice, among: np.ndarray, kinds: int) -> np.ndarray | None:

@@ -178,6 +178,39 @@ def test_a_good_evaluation_lowers_priority_and_weight_raises_it(empty: Workspace
     ]
 
 
+def evaluated(workspace: Workspace, model: str, value: float, slice: str | None = None) -> None:
+    row = {"model": model, "mix": "base", "revision": "v1", "split": "test", "capability": "jump", "slice": slice,
+           "metric": "f1@0.5", "value": value}  # fmt: skip
+    workspace.catalog.write("evaluations", [row], run_id="test")
+
+
+def test_gaps_follow_from_the_model_evaluated_last_ours_or_not_and_never_from_the_baseline(
+    empty: Workspace, clips: list[Clip]
+) -> None:
+    write_capability(empty, "jump")
+    for model, value in (("base-v1-s0", 0.3), ("theirs", 0.6), ("zero-shot", 0.1)):
+        evaluated(empty, model, value)
+    assert (row(empty)["evaluation"], row(empty)["priority"]) == (0.6, pytest.approx(0.4))
+    evaluated(empty, "base-v1-s0", 0.3)
+    assert row(empty)["evaluation"] == 0.3
+
+
+def test_a_slice_that_the_model_fails_in_is_more_urgent_and_says_nothing_of_the_whole(
+    empty: Workspace, clips: list[Clip]
+) -> None:
+    write_capability(
+        empty, "jump", slices={"by": ["color"]}, target={"clips": 4, "floors": {"color=red": 2, "color": 4}}
+    )
+    write_labels(empty, "jump", {clips[0].clip_id: "present"}, fields='{"color": "red"}')
+    evaluated(empty, "theirs", 0.75)
+    evaluated(empty, "theirs", 0.5, "color=red")
+    evaluated(empty, "theirs", 0.9, "color=blue")
+    found = slice_gaps(empty).rows_by_key(["value"], named=True, unique=True)
+    assert (found["red"]["evaluation"], found["red"]["priority"]) == (0.5, 0.25)
+    assert (found["blue"]["evaluation"], found["blue"]["priority"]) == (0.9, pytest.approx(0.1))
+    assert row(empty)["evaluation"] == 0.75
+
+
 def test_in_mix_counts_the_clips_of_the_newest_lock_once(empty: Workspace, clips: list[Clip]) -> None:
     write_capability(empty, "jump")
     write_capability(empty, "fall")
