@@ -9,12 +9,16 @@ its frames in a row: `doubt`. Where 6% of the labels of the sample world are wro
 was trained on, the order by doubt has an average precision of 0.98; the segments that do not match have 0.95, a mean
 over all frames 0.77, a drawn order 0.06. Of the labels that `DOUBTED` makes cases 89% are wrong, and they are 97% of
 the wrong ones (benchmarks/label_errors.py).
+
+The model that was evaluated last from a file of predictions (`curate evaluate --predictions`) doubts labels by the
+same rule, where it gave scores from 0 to 1. What it leaves out of its answer says nothing of how sure it is, so it
+contradicts what it marks and a label does not, never what a label marks alone.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -53,6 +57,9 @@ MODEL = "model "
 """What the name of an answer begins with that is a model's: no annotator's does."""
 
 _FRAMES = 2
+_EVERY_S = 0.5
+_LIKELY = 0.5
+"""Score from which on a segment is shown to the reviewer."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,8 @@ def cases(workspace: Workspace, capability: str, *, limit: int | None = None) ->
     """
     spec = workspace.capability(capability)
     recorded = {case.clip_id: case for case in open_cases(workspace.catalog, capability)}
-    found = {**{case.clip_id: case for case in (*_doubted(workspace, spec), *_contested(workspace, spec))}, **recorded}
+    new = (*_doubted_by_answers(workspace, spec), *_doubted(workspace, spec), *_contested(workspace, spec))
+    found = {**{case.clip_id: case for case in new}, **recorded}
     return sorted(found.values(), key=lambda case: (-case.severity, case.case_id))[:limit]
 
 
@@ -178,24 +186,11 @@ def _doubted(workspace: Workspace, spec: Capability) -> list[Case]:
     trained, _ = newest_trained(workspace)
     if trained is None or not trained.knows(spec) or trained.seen_groups is None:
         return []
-    catalog = workspace.catalog
-    known, groups = meanings(catalog, {spec.id: spec}), group_of_clips(catalog)
-    meant = known[spec.id, spec.version]
-    rows = (
-        views.labels(catalog)
-        .filter(
-            pl.col("capability") == spec.id,
-            pl.col("purpose") == "label",
-            ~pl.col("contested"),
-            pl.col("verdict").is_in(["present", "absent"]),
-        )
-        .collect()
-    )
+    catalog, groups = workspace.catalog, group_of_clips(workspace.catalog)
     labels = {
-        row["clip_id"]: as_label(row)
-        for row in rows.iter_rows(named=True)
-        if groups.get(row["clip_id"]) not in trained.seen_groups
-        and known.get((spec.id, row["spec_version"]), meant) == meant
+        clip_id: label
+        for clip_id, label in _in_force(catalog, spec).items()
+        if groups.get(clip_id) not in trained.seen_groups
     }
     wanted = pl.LazyFrame({"clip_id": list(labels)}, schema={"clip_id": pl.String})
     clips = views.framed_clips(catalog).join(wanted, on="clip_id", how="semi").sort("clip_id").collect()
@@ -211,6 +206,68 @@ def _doubted(workspace: Workspace, spec: Capability) -> list[Case]:
         if not _alike(labels[clip_id].answer, by_model, spec):
             found.append(_case(spec, clip_id, "model", severity, (labels[clip_id].answer, by_model)))
     return found
+
+
+def _doubted_by_answers(workspace: Workspace, spec: Capability) -> list[Case]:
+    """Labels in force that the model evaluated last from a file contradicts."""
+    catalog = workspace.catalog
+    rows = catalog.scan("predictions").filter(pl.col("capability") == spec.id, pl.col("scored")).collect()
+    if rows.is_empty():
+        return []
+    own = rows.filter(pl.col("model") == rows.sort("written_at")["model"][-1])
+    scores = own["segments"].explode().drop_nulls().struct.field("score")
+    if not scores.is_between(0, 1).all():
+        return []
+    labels, same = _in_force(catalog, spec), _same_meaning(catalog, spec)
+    spans = views.clips(catalog).select("clip_id", "start_s", "end_s").collect()
+    found = []
+    for row in own.join(spans, on="clip_id").sort("clip_id").iter_rows(named=True):
+        if row["clip_id"] not in labels or not same(row["spec_version"]):
+            continue
+        answer = labels[row["clip_id"]].answer
+        times_s = np.arange(row["start_s"], row["end_s"], _EVERY_S)
+        severity = doubt(answer, times_s, _surest(answer, times_s, row["segments"]))
+        if severity >= DOUBTED:
+            said = [segment for segment in row["segments"] if segment["score"] >= _LIKELY]
+            by_model = answer_of(f"{MODEL}{row['model']}", "present", True, said)
+            found.append(_case(spec, row["clip_id"], "model", severity, (answer, by_model)))
+    return found
+
+
+def _surest(answer: Answer, times_s: np.ndarray, segments: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """The best score [T] of a segment at times_s [T]; what the answer says where there is none."""
+    chances = np.full(len(times_s), -1.0)
+    for segment in segments:
+        inside = (times_s >= segment["start_s"]) & (times_s < segment["end_s"])
+        chances[inside] = np.maximum(chances[inside], segment["score"])
+    marked = np.zeros(len(times_s))
+    for own in answer.segments:
+        marked[(times_s >= own.start_s) & (times_s <= own.end_s)] = 1.0
+    return np.where(chances < 0, marked, np.maximum(chances, marked))
+
+
+def _in_force(catalog: Catalog, spec: Capability) -> dict[str, Label]:
+    """The labels that a model may doubt, by clip: in force, decided, not contested, no review, of the spec's
+    meaning."""
+    same = _same_meaning(catalog, spec)
+    rows = (
+        views.labels(catalog)
+        .filter(
+            pl.col("capability") == spec.id,
+            pl.col("purpose") == "label",
+            ~pl.col("contested"),
+            pl.col("verdict").is_in(["present", "absent"]),
+        )
+        .collect()
+    )
+    return {row["clip_id"]: as_label(row) for row in rows.iter_rows(named=True) if same(row["spec_version"])}
+
+
+def _same_meaning(catalog: Catalog, spec: Capability) -> Callable[[str | None], bool]:
+    """Whether labels under a version of the spec mean what they mean under it as it is."""
+    known = meanings(catalog, {spec.id: spec})
+    meant = known[spec.id, spec.version]
+    return lambda version: known.get((spec.id, version or ""), meant) == meant
 
 
 def _alike(label: Answer, by_model: Answer, spec: Capability) -> bool:

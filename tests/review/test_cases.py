@@ -201,6 +201,45 @@ def test_a_wrong_label_of_footage_it_was_not_trained_on_is_a_case_of_the_model(o
     assert open_cases(catalog) == cases(own, "bounce") == [], "what a reviewer has settled no model questions"
 
 
+def answered(workspace: Workspace, clip: str, *segments: tuple[float, float, float], model: str = "theirs") -> None:
+    """What a model evaluated from a file said of a clip: start, end, score."""
+    said = [{"start_s": a, "end_s": b, "fields": "{}", "score": score} for a, b, score in segments]
+    row = {"model": model, "clip_id": clip, "capability": "jump", "scored": True, "segments": said}
+    workspace.catalog.write("predictions", [row], run_id="test")
+
+
+def test_a_model_that_is_not_ours_doubts_what_it_surely_sees_and_a_label_does_not(jumping: Workspace) -> None:
+    write(jumping.catalog, [label(f"c{at}", "ann", [(2, 4)] if at == 3 else None) for at in range(5)])
+    answered(jumping, "c0", (5, 7, 0.9))
+    answered(jumping, "c1", (5, 7, 0.6))
+    answered(jumping, "c2", (5, 5.4, 0.95))
+    answered(jumping, "c3", (2, 4, 0.9))
+    (case,) = waiting(jumping)
+    assert (case.clip_id, case.reason, case.severity) == ("c0", "model", pytest.approx(0.9))
+    by = {answer.by: answer for answer in case.answers}
+    assert [(s.start_s, s.end_s) for s in by[f"{MODEL}theirs"].segments] == [(5.0, 7.0)]
+
+
+def test_what_a_model_leaves_out_of_its_answer_doubts_no_label(jumping: Workspace) -> None:
+    write(jumping.catalog, [label("c0", "ann", [(2, 4)])])
+    answered(jumping, "c0")
+    assert cases(jumping, "jump") == []
+
+
+def test_scores_that_are_no_chances_doubt_nothing(jumping: Workspace) -> None:
+    write(jumping.catalog, [label("c0", "ann"), label("c1", "ann")])
+    answered(jumping, "c0", (5, 7, 0.9))
+    answered(jumping, "c1", (5, 7, 3.5))
+    assert cases(jumping, "jump") == []
+
+
+def test_only_the_model_evaluated_last_doubts(jumping: Workspace) -> None:
+    write(jumping.catalog, [label("c0", "ann"), label("c1", "ann")])
+    answered(jumping, "c0", (5, 7, 0.9), model="old")
+    answered(jumping, "c1", (5, 7, 0.9), model="new")
+    assert [case.clip_id for case in cases(jumping, "jump")] == ["c1"]
+
+
 def test_without_what_it_was_trained_on_a_model_doubts_nothing(own: Workspace) -> None:
     shutil.rmtree(own.root / ".dvc" / "cache")
     for cached in ("locks", "mixes"):
