@@ -35,7 +35,7 @@ from curate.vectors import matrix, pack, unit, unpack
 from curate.workspace import Workspace, new_run_id
 
 _QUERIES_AT_ONCE = 1024
-_PAIRS_AT_ONCE = 512
+_PAIRS_AT_ONCE = 128
 _WORTH_PROCESSES = 4
 _PAIR: dict[str, Any] = {
     "clip_id": pl.String, "split": pl.String, "other_id": pl.String, "other_split": pl.String,
