@@ -1,5 +1,6 @@
 """Fixtures that more than one area's tests use."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,16 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with the sample world's configs, to be copied: git and DVC take seconds to begin."""
+    return create_workspace(tmp_path_factory.mktemp("fresh") / "workspace", sample=True).root
+
+
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
+def workspace(tmp_path: Path, fresh: Path) -> Workspace:
     """An empty workspace with the sample world's configs."""
-    return create_workspace(tmp_path / "workspace", sample=True)
+    return Workspace(shutil.copytree(fresh, tmp_path / "workspace"))
 
 
 @dataclass(frozen=True)
@@ -30,14 +37,26 @@ class World:
 
 
 @pytest.fixture(scope="session")
-def sample_world(tmp_path_factory: pytest.TempPathFactory) -> World:
+def small_world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """(directory, truth) of a sample world of six originals, two copies and four broken files.
+
+    Tests read the files and change nothing.
+    """
+    from curate.sample.world import render_world
+
+    directory = tmp_path_factory.mktemp("small")
+    return directory, render_world(directory, 6, seed=5)
+
+
+@pytest.fixture(scope="session")
+def sample_world(tmp_path_factory: pytest.TempPathFactory, fresh: Path) -> World:
     """The sample world, collected: clips, duplicates and scores are there. Tests read it and change nothing."""
     from curate.analyze.collect import collect
     from curate.dedupe.duplicates import find_duplicates
     from curate.sample.world import render_world
     from curate.targets.scoring.score import score
 
-    workspace = create_workspace(tmp_path_factory.mktemp("sample") / "workspace", sample=True)
+    workspace = Workspace(shutil.copytree(fresh, tmp_path_factory.mktemp("sample") / "workspace"))
     truth = render_world(workspace.root / "footage", 30, seed=11)
     collect(workspace)
     find_duplicates(workspace)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from curate.media.exact import cut_exactly
-from curate.workspace import Workspace, create_workspace
+from curate.workspace import Workspace
 from tests.mixes.rows import CAPABILITIES, CLIP_S, add_label, add_videos, clip_id, write_capability, write_mix
 
 VIDEOS = [f"video{i:02}" for i in range(16)]
@@ -45,21 +45,9 @@ def cuts(footage: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `workspace` is a copy of: git and DVC take seconds to begin."""
-    return create_workspace(tmp_path_factory.mktemp("empty") / "workspace", sample=True).root
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, empty: Path) -> Workspace:
-    """An empty workspace with the sample world's configs."""
-    return Workspace(shutil.copytree(empty, tmp_path / "workspace"))
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory, empty: Path, footage: Path, cuts: Path) -> Path:
+def template(tmp_path_factory: pytest.TempPathFactory, fresh: Path, footage: Path, cuts: Path) -> Path:
     """What `labelled` is a copy of."""
-    workspace = Workspace(shutil.copytree(empty, tmp_path_factory.mktemp("template") / "workspace"))
+    workspace = Workspace(shutil.copytree(fresh, tmp_path_factory.mktemp("template") / "workspace"))
     for config in (*(workspace.configs / "mixes").glob("*"), *(workspace.configs / "capabilities").glob("*")):
         config.unlink()
     (workspace.configs / "analysis.yaml").write_text("engine: {workers: 2}\n")

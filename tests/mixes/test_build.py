@@ -225,12 +225,12 @@ def test_an_older_version_loads_after_a_newer_one_and_data_stays_the_newest(labe
     assert (labelled.root / "data.dvc").read_text() == pinned
 
 
-def test_the_same_selection_is_the_same_bytes(labelled: Workspace, empty: Path, footage: Path, tmp_path: Path) -> None:
+def test_the_same_selection_is_the_same_bytes(labelled: Workspace, fresh: Path, footage: Path, tmp_path: Path) -> None:
     def shards(directory: Path) -> dict[str, str]:
         return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in directory.glob("*.parquet")}
 
     first = make(labelled)
-    twin = Workspace(shutil.copytree(empty, tmp_path / "twin"))
+    twin = Workspace(shutil.copytree(fresh, tmp_path / "twin"))
     shutil.rmtree(twin.configs)
     shutil.copytree(labelled.configs, twin.configs)
     shutil.copytree(labelled.cache("exact-cuts"), twin.cache("exact-cuts"), dirs_exist_ok=True)

@@ -21,9 +21,9 @@ LINKS = ("groups", "duplicates", "keepers")
 
 
 @pytest.fixture(scope="module")
-def forgetful(sample_world: World, empty: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def forgetful(sample_world: World, fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The sample world's catalog, in which nobody knows any more what shows the same."""
-    workspace = Workspace(shutil.copytree(empty, tmp_path_factory.mktemp("near") / "workspace"))
+    workspace = Workspace(shutil.copytree(fresh, tmp_path_factory.mktemp("near") / "workspace"))
     shutil.copytree(
         sample_world.workspace.catalog.root, workspace.state / "catalog", ignore=shutil.ignore_patterns(*LINKS)
     )

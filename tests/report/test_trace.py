@@ -13,16 +13,16 @@ from curate.mixes.load import read_lock
 from curate.mixes.versions import git
 from curate.mixes.withdraw import withdraw
 from curate.report.trace import trace
-from curate.workspace import Workspace, create_workspace
+from curate.workspace import Workspace
 from tests.mixes.rows import add_label, add_videos, clip_id, still, write_capability, write_mix
 
 VIDEOS = [f"video{at}" for at in range(6)]
 
 
 @pytest.fixture(scope="module")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def released(tmp_path_factory: pytest.TempPathFactory, fresh: Path) -> Workspace:
     """Two versions of a mix of one capability; the clips of video0 were ordered, and settled by a review."""
-    workspace = create_workspace(tmp_path_factory.mktemp("trace") / "workspace", sample=True)
+    workspace = Workspace(shutil.copytree(fresh, tmp_path_factory.mktemp("trace") / "workspace"))
     for config in (*(workspace.configs / "mixes").glob("*"), *(workspace.configs / "capabilities").glob("*")):
         config.unlink()
     (workspace.configs / "analysis.yaml").write_text("engine: {workers: 1}\n")

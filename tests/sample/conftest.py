@@ -7,11 +7,8 @@ from typing import Any
 
 import pytest
 
-from curate.sample.world import render_world
-
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def world(small_world: tuple[Path, dict[str, Any]]) -> tuple[Path, dict[str, Any]]:
     """The directory and the truth of a world of 6 originals."""
-    directory = tmp_path_factory.mktemp("world")
-    return directory, render_world(directory, 6, 11)
+    return small_world

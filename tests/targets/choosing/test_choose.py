@@ -1,6 +1,7 @@
 """Label orders: within budget, reproducible, spread out, of both kinds, and never what needs or bears no label."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,7 @@ from curate.mixes.publish import publish
 from curate.specs.analysis import Embedding
 from curate.targets.choosing.choose import REASONS, choose, draw
 from curate.vectors import unit
-from curate.workspace import Workspace, create_workspace
+from curate.workspace import Workspace
 from tests.dedupe.rows import Clip, write_clips
 from tests.targets.conftest import DIM, frames_like, write_capability, write_labels, write_scores
 
@@ -149,8 +150,8 @@ def test_a_group_that_footage_joined_to_a_frozen_one_is_frozen_too(empty: Worksp
     assert set(choose(empty, "jump", 100, purpose="evaluation")["clip_id"]) == joined
 
 
-def test_what_a_published_mix_measures_with_is_frozen(tmp_path: Path) -> None:
-    workspace = create_workspace(tmp_path / "workspace", sample=True)
+def test_what_a_published_mix_measures_with_is_frozen(tmp_path: Path, fresh: Path) -> None:
+    workspace = Workspace(shutil.copytree(fresh, tmp_path / "workspace"))
     clips = [Clip(f"v{at}", frames_like([0.1, 0.1], at)) for at in range(10)]
     write_clips(workspace, clips)
     write_capability(workspace, "jump")
