@@ -37,7 +37,8 @@ def draws(videos: int, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
 
 def resampled(weights: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Sums over videos of counts [videos, ...] under weights [resamples, videos]: [resamples, ...]."""
-    return (weights @ counts.reshape(len(counts), -1)).reshape(len(weights), *counts.shape[1:])
+    flat = counts.reshape(len(counts), int(np.prod(counts.shape[1:])))
+    return (weights @ flat).reshape(len(weights), *counts.shape[1:])
 
 
 def spread(values: np.ndarray, groups: np.ndarray) -> np.ndarray:

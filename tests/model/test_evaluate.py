@@ -13,10 +13,13 @@ from curate.cli import app
 from curate.errors import InputError
 from curate.mixes.load import load_mix
 from curate.mixes.loading.export import export
-from curate.model.evaluate import evaluate
+from curate.model.evaluate import evaluate, with_ceiling
 from curate.model.examine import Evaluation, examine
 from curate.model.judged import Exam, open_exam
 from curate.workspace import Workspace
+from tests.review.made import label, write_clips
+from tests.review.made import write as write_labels
+from tests.targets.conftest import write_capability
 
 Write = Callable[[Any], Path]
 
@@ -171,6 +174,22 @@ def test_slices_hold_the_clips_that_are_in_them(published: Workspace, exam: Exam
     red = found.rows.filter(pl.col("slice") == "color=red")
     assert red["segments"].unique().to_list() == [sum(bool(judged.segments) for judged in exam.judged)]
     assert "false_alarms_per_min" not in red["metric"].to_list(), "a slice of a field holds clips that show it"
+
+
+def test_what_annotators_reach_stands_beside_a_capability_and_not_its_slices(tmp_path: Path) -> None:
+    """Two who mark the same in one clip, and of whom one sees nothing in another: F1 of two thirds."""
+    workspace = Workspace(tmp_path / "jumping")
+    workspace.configs.mkdir(parents=True)
+    write_capability(workspace, "jump")
+    write_clips(workspace.catalog, {"c0": "v0", "c1": "v1"})
+    marks = [("c0", "ann", [(1, 3)]), ("c0", "bob", [(1, 3)]), ("c1", "ann", [(1, 3)]), ("c1", "bob", None)]
+    write_labels(workspace.catalog, [label(*each) for each in marks])
+    rows = pl.DataFrame(
+        [("jump", None, "f1@0.5"), ("jump", None, "map"), ("jump", "color=red", "f1@0.5"), ("all", None, "f1@0.5")],
+        schema=["capability", "slice", "metric"],
+        orient="row",
+    )
+    assert with_ceiling(workspace, rows)["ceiling"].to_list() == [pytest.approx(2 / 3), None, None, None]
 
 
 def test_clips_without_an_answer_count_as_nothing_found_and_are_told(
