@@ -21,13 +21,13 @@ from curate.model.definitions import Definition, Segment, as_definitions, bounde
 from curate.model.predict import Predictor, trained
 from curate.model.segmenter import Segmenter, load_model
 from curate.model.stream import Found, Opener, trained_stream, zero_shot_stream
-from curate.specs.analysis import Embedding, Limits
 from curate.worker import heartbeat
 
 if TYPE_CHECKING:
     from curate.analyze.embed import Embedder
     from curate.media.gaps import Gap
     from curate.media.probe import VideoInfo
+    from curate.specs.analysis import Embedding, Limits
 
 __all__ = ["Answerer", "Reading", "load_answerer", "newest_model", "predictor_of", "read_definitions", "segment"]
 
@@ -64,15 +64,20 @@ class Answerer:
     embedder: Embedder
     opener: Opener
 
-    def read(self, video: Path | str, definitions: Sequence[Definition], limits: Limits = Limits()) -> Reading:  # noqa: B008 - frozen
+    def read(self, video: Path | str, definitions: Sequence[Definition], limits: Limits | None = None) -> Reading:
         """Begins to answer for a video.
+
+        Args:
+            limits: larger footage is refused; the defaults of `Limits` where not given.
 
         Raises:
             InputError: no such file.
             DecodeError: it cannot be decoded; drawing segments may raise it too.
         """
         from curate.media.probe import probe_times
+        from curate.specs.analysis import Limits
 
+        limits = limits or Limits()
         if not Path(video).is_file():
             raise InputError("no such video", where=video)
         info, shown_s = probe_times(video, limits)
@@ -193,7 +198,7 @@ def frame_vectors(
     frames_per_s: float,
     batch: int,
     gaps: list[Gap],
-    limits: Limits = Limits(),  # noqa: B008 - frozen
+    limits: Limits,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Times [n] and unit vectors [n, dim] of a video's frames at `frames_per_s`, `batch` at a time.
 

@@ -38,3 +38,20 @@ def test_the_service_runs_on_the_device_and_gives_the_same_vectors() -> None:
     with service(CUDA) as there:
         found = there.images(pictures(8))
     assert (found * load_embedder(CUDA).images(pictures(8))).sum(axis=1).min() > 0.999
+
+
+def test_a_segmenter_learns_in_bf16_on_the_device_what_it_learns_on_the_cpu() -> None:
+    from curate.model.definitions import as_definitions, encode
+    from curate.model.examples import examples_of
+    from curate.model.fit import Recipe, fit, validation_f1
+    from tests.model.synthetic import ACTIONS, capability, rows, texts
+
+    encoded = {e.definition.id: e for e in encode(as_definitions([capability(name) for name in ACTIONS]), texts)}
+    taught, held_out = examples_of(rows(120, 0), encoded), examples_of(rows(40, 9), encoded)
+    recipe = Recipe(steps=150, batch=16, width=48, layers=1, warmup=20)
+    scores = {}
+    for name in ("cpu", "cuda"):
+        fitted = fit(taught, [], encoded, recipe, seed=0, device=torch.device(name))
+        assert next(fitted.model.parameters()).dtype == torch.float32
+        scores[name] = validation_f1(fitted.model, held_out, encoded)
+    assert scores["cuda"] == pytest.approx(scores["cpu"], abs=0.05)

@@ -5,7 +5,7 @@ _PROGRAM = """
 import sys
 for name in ("av", "datasets", "deltalake", "dvc", "polars", "pydantic", "yaml"):
     sys.modules[name] = None
-import curate.model.fit, curate.model.infer, curate.model.metrics, curate.model.zero_shot
+import curate.model.fit, curate.model.infer, curate.model.metrics, curate.model.stream, curate.model.zero_shot
 """
 
 

@@ -9,7 +9,7 @@ from curate.errors import DecodeError, InputError
 from curate.media.probe import probe_times
 from curate.model.infer import frame_vectors, newest_model, segment
 from curate.model.segmenter import Segmenter, Shape, save_model
-from curate.specs.analysis import Embedding
+from curate.specs.analysis import Embedding, Limits
 
 SAMPLE = Embedding(model="sample", weights="sample")
 DEFINITIONS = [
@@ -69,7 +69,7 @@ def test_without_a_model_similarity_alone_answers(footage: Path) -> None:
 
 def test_frames_are_taken_at_the_embeddings_rate_in_batches(footage: Path) -> None:
     embedder, (info, _) = load_embedder(SAMPLE), probe_times(footage)
-    parts = list(frame_vectors(footage, embedder, info, 2.0, 5, []))
+    parts = list(frame_vectors(footage, embedder, info, 2.0, 5, [], Limits()))
     assert [len(times_s) for times_s, _ in parts] == [5, 5, 5, 1]
     assert np.allclose(np.concatenate([times_s for times_s, _ in parts]), np.arange(0, 8, 0.5), atol=0.04)
     assert all(vectors.shape == (len(times_s), embedder.dim) for times_s, vectors in parts)
