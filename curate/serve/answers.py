@@ -48,6 +48,8 @@ def as_error(error: Exception, headers: Mapping[str, str] | None = None) -> Resp
         status, what, where, fix = 503, "the server cannot write to its disk", None, "Ask again later"
     else:
         what, where, fix = f"unexpected {type(error).__name__}", None, "The server's log says more"
+    if status == 401:
+        headers = {"WWW-Authenticate": "Bearer", **(headers or {})}
     said = {"what": what, "where": None if where is None else str(where), "fix": fix}
     return as_json({"error": said}, status, headers)
 

@@ -30,7 +30,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from curate import __version__
-from curate.errors import InputError
+from curate.errors import CurateError, InputError
 from curate.model import ZERO_SHOT
 from curate.model.request import Request as Asked
 from curate.model.request import model_directory, read_request
@@ -131,7 +131,7 @@ class Service:
                 response = as_error(error, {"Retry-After": str(self._retry_after_s())})
             except Exception as error:
                 response = as_error(error)
-                if response.status_code >= 500:
+                if not isinstance(error, CurateError):
                     log.exception("%s %s failed", request.method, path)
             self.metrics.request(request.method, path, response.status_code, time.monotonic() - started_s)
             return response

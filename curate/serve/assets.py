@@ -127,7 +127,8 @@ class Assets:
             )
 
     def _kept_bytes(self) -> int:
-        return sum(path.stat().st_size for path in self._directory.iterdir() if path.suffix != _PART)
+        with self._lock:
+            return sum(path.stat().st_size for path in self._directory.iterdir() if path.suffix != _PART)
 
 
 def _to_disk(descriptor: int) -> None:

@@ -13,20 +13,25 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curate.engine import Pool
 from curate.errors import CurateError, DecodeError, InputError
+from curate.model.definitions import as_definitions, bounded
 from curate.serve.jobs import Job, Jobs
 from curate.specs.analysis import Embedding, Engine, Limits
 from curate.specs.serve import Serve
 from curate.specs.source import Download
 from curate.worker import Answer, Done, Failed
 
+if TYPE_CHECKING:
+    from curate.model.infer import Answerer
+
 _SWEEP_S = 60.0
 _NICENESS = 10
+_MODELS = 4
 _PRELOAD = "curate.analyze.embed"
 """What takes longest to import: workers are forked from a process that has."""
 
@@ -83,11 +88,11 @@ def analyze(settings: Settings, task: Task) -> Analysis:
 
     Raises:
         DecodeError: the video cannot be decoded, or is too long.
-        InputError: it is not there any longer, or the model cannot be used.
+        InputError: the video or the model is not there any longer, or cannot be used.
         DownloadError: it cannot be fetched.
     """
-    from curate.media.probe import probe
-    from curate.model.infer import segment
+    from curate.media.gaps import what_is_lost
+    from curate.model.infer import as_response
     from curate.sources.download import fetch
 
     if task.url is not None:
@@ -97,19 +102,35 @@ def analyze(settings: Settings, task: Task) -> Analysis:
         video = task.video or Path()
         if not video.is_file() or video.resolve() != video:
             raise InputError("the video has gone since it was named", where=video)
-    video_s = probe(video, settings.limits).duration_s
+    asked = [bounded(definition, task.min_s, task.max_s) for definition in as_definitions(task.definitions)]
+    answerer = _answerer(task.model, _trained_ns(task.model), settings.embedding, settings.device)
+    reading = answerer.read(video, asked, settings.limits)
+    video_s = reading.info.duration_s
     if video_s > settings.most_s:
         raise DecodeError(f"a video of {video_s:.0f} s, longer than the {settings.most_s:g} s that the server takes")
-    found = segment(
-        video,
-        task.definitions,
-        model=task.model,
-        embedding=settings.embedding,
-        min_segment_duration=task.min_s,
-        max_segment_duration=task.max_s,
-        device=settings.device,
-    )
-    return Analysis(json.dumps({"data": found}), video_s)
+    answer = {
+        "data": as_response(asked, reading.found),
+        "duration_s": round(video_s, 6),
+        "start_offset_s": round(reading.info.start_offset_s, 6),
+        "lost": what_is_lost(reading.gaps)[0],
+    }
+    return Analysis(json.dumps(answer), video_s)
+
+
+def _trained_ns(model: Path | None) -> int:
+    """When a model was trained; 0 where there is none, which loading it says better."""
+    try:
+        return (model / "config.json").stat().st_mtime_ns if model else 0
+    except OSError:
+        return 0
+
+
+@lru_cache(maxsize=_MODELS)
+def _answerer(model: Path | None, trained_ns: int, embedding: Embedding, device: str) -> "Answerer":
+    """Models stay with a worker; one that has been trained again since, under its old name, is another."""
+    from curate.model.infer import load_answerer
+
+    return load_answerer(model, embedding, device)
 
 
 @dataclass
