@@ -60,8 +60,8 @@ class Server:
 
 
 @contextmanager
-def serving(workspace: Workspace, *arguments: str, token: str | None = None) -> Iterator[Server]:
-    with starting(workspace, *arguments, token=token) as process:
+def serving(workspace: Workspace, *arguments: str) -> Iterator[Server]:
+    with starting(workspace, *arguments) as process:
         assert process.stderr is not None
         line = process.stderr.readline()
         found = re.search(r"http://\S+:(\d+)", line)
@@ -70,7 +70,7 @@ def serving(workspace: Workspace, *arguments: str, token: str | None = None) -> 
 
 
 @contextmanager
-def starting(workspace: Workspace, *arguments: str, token: str | None = None) -> Iterator[subprocess.Popen[str]]:
+def starting(workspace: Workspace, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """The process, whatever becomes of it."""
     plain = {name: value for name, value in os.environ.items() if name != "CURATE_SERVE_TOKEN"}
     process = subprocess.Popen(
@@ -78,7 +78,7 @@ def starting(workspace: Workspace, *arguments: str, token: str | None = None) ->
             *(str(Path(sys.executable).parent / "curate"), "--workspace", str(workspace.root)),
             *("serve", "--port", "0", "--model", "zero-shot", *arguments),
         ],
-        env=plain | {"OMP_NUM_THREADS": "1"} | ({"CURATE_SERVE_TOKEN": token} if token else {}),
+        env=plain | {"OMP_NUM_THREADS": "1"},
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -98,6 +98,9 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_video(directory / "a.mp4", ["red", "green"])
     write_video(directory / "b.mp4", ["green", "red"])
     write_video(directory / "long.mp4", ["red", "green"] * 30)
+    write_video(directory / "whole.mkv", ["red", "green"])
+    whole = (directory / "whole.mkv").read_bytes()
+    (directory / "cut.mp4").write_bytes(whole[: len(whole) * 2 // 3])
     (directory / "broken.mp4").write_bytes(b"not a video" * 100)
     return directory
 

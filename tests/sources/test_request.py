@@ -113,6 +113,22 @@ def test_a_redirect_is_checked_as_the_url_was(location: str, message: str, monke
         assert "secret" not in str(caught.value)
 
 
+def test_named_hosts_are_all_that_is_asked_redirected_or_not(site: Site) -> None:
+    site.answers["/away"], site.answers["/here"] = redirect(site.url("/a.mp4", "localhost")), redirect("/a.mp4")
+
+    def read_at(host: str, path: str) -> bytes:
+        with open_url(site.url(path), {}, LOCAL, time.monotonic() + 10, {host}) as response:
+            return response.read()
+
+    named = f"127.0.0.1:{site.port}"
+    assert read_at(named, "/a.mp4") == read_at(named, "/here") == b"footage"
+    asked = len(site.asked)
+    for host, path in ((named, "/away"), ("127.0.0.1:80", "/a.mp4"), (f"localhost:{site.port}", "/a.mp4")):
+        with pytest.raises(DownloadError, match="is at a host that is not allowed"):
+            read_at(host, path)
+    assert [path for path, _ in site.asked[asked:]] == ["/away"]
+
+
 def test_redirects_are_followed_to_their_limit(site: Site) -> None:
     site.answers["/1"], site.answers["/2"] = redirect("/2"), redirect("a.mp4")
     assert read(site.url("/1")) == b"footage"
