@@ -10,7 +10,9 @@ from curate.cli_options import given_workspace
 
 def serve(
     host: Annotated[str, typer.Option(help="Address of this machine to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen at; 0 takes one that is free, and says which.")] = 8091,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen at; 0 takes one that is free, and says which.")
+    ] = 8091,
     root: Annotated[
         list[Path] | None, typer.Option("--root", help="Requests may name files below this directory; repeatable.")
     ] = None,

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from curate.catalog import Catalog, local_catalog
 from curate.errors import CurateError, InputError
-from curate.specs import Analysis, Capability, Labeling, Mix, Source, read_spec, read_specs, write_schemas
+from curate.specs import Analysis, Capability, Labeling, Mix, Serve, Source, read_spec, read_specs, write_schemas
 
 T = TypeVar("T")
 
@@ -81,6 +81,11 @@ class Workspace:
         """How clips reach annotators; the defaults where configs/labeling.yaml is left out."""
         path = self.configs / "labeling.yaml"
         return read_spec(path, Labeling) if path.exists() else Labeling()
+
+    def serving(self) -> Serve:
+        """Limits of `curate serve`; the defaults where configs/serve.yaml is left out."""
+        path = self.configs / "serve.yaml"
+        return read_spec(path, Serve) if path.exists() else Serve()
 
     def sources(self) -> dict[str, Source]:
         return read_specs(self.configs / "sources", Source)

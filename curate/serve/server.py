@@ -23,7 +23,6 @@ from curate.serve.assets import Assets
 from curate.serve.jobs import Job, Jobs
 from curate.serve.videos import Permitted
 from curate.serve.work import Hooks, Runner, Settings, Task, work_of
-from curate.specs.read import read_spec
 from curate.specs.serve import Serve
 from curate.specs.source import Download
 from curate.workspace import Workspace
@@ -50,7 +49,7 @@ def serve(
         InputError: no token is set and `host` is open to other machines; there is no such model; the port is busy.
         CurateError: another server has this workspace, or workers cannot start.
     """
-    limits, token = serve_limits(workspace), read_token(host)
+    limits, token = workspace.serving(), read_token(host)
     if model is not None:
         model_directory(workspace.models, model)
     state = workspace.state / "serve"
@@ -94,12 +93,6 @@ def serve(
         jobs.close()
         if service.runner.failure:
             raise CurateError(f"no job runs: {service.runner.failure}", where=workspace.root)
-
-
-def serve_limits(workspace: Workspace) -> Serve:
-    """configs/serve.yaml; the defaults where it is left out."""
-    path = workspace.configs / "serve.yaml"
-    return read_spec(path, Serve) if path.exists() else Serve()
 
 
 class _Server(uvicorn.Server):
@@ -157,11 +150,10 @@ def _listening(host: str, port: int) -> socket.socket:
         return socket.create_server(
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=512
         )
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         fix = "Name another with --port, or another address of this machine with --host"
-        raise InputError(
-            f"cannot listen: {getattr(error, 'strerror', None) or error}", where=f"{host}:{port}", fix=fix
-        ) from None
+        reason = (error.strerror or str(error)).partition(" (")[0]
+        raise InputError(f"cannot listen: {reason}", where=f"{host}:{port}", fix=fix) from None
 
 
 def _log_to_stderr() -> None:

@@ -68,11 +68,11 @@ def read_specs(directory: Path, model: type[S]) -> dict[str, S]:
 
 def write_schemas(directory: Path) -> list[Path]:
     """Writes a JSON Schema for each kind of config, which the YAML files name so that editors check them."""
-    from curate.specs import Analysis, Capability, Labeling, Mix, Source
+    from curate.specs import Analysis, Capability, Labeling, Mix, Serve, Source
 
     directory.mkdir(parents=True, exist_ok=True)
     written = []
-    for model in (Source, Analysis, Capability, Labeling, Mix):
+    for model in (Source, Analysis, Capability, Labeling, Mix, Serve):
         path = directory / f"{model.__name__.lower()}.schema.json"
         path.write_text(json.dumps(model.model_json_schema(), indent=1) + "\n")
         written.append(path)
