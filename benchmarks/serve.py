@@ -28,7 +28,7 @@ from benchmarks import claim
 from curate.workspace import Workspace, create_workspace
 
 CLIENTS = 50
-_AGAIN_S = 0.25
+_AGAIN_S = 1.0
 _VIDEO = "video.mp4"
 _DEFINITION = {"id": "red", "description": "a red square", "not_text": ["a picture of nothing"]}
 
