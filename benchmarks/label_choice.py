@@ -41,7 +41,7 @@ from benchmarks.label_rounds import (
     workspace_of,
 )
 from curate import views
-from curate.model.evaluate import measured
+from curate.evaluation.evaluate import measured
 from curate.model.fit import fit
 from curate.model.predict import trained
 from curate.sample.scenes import ACTIONS

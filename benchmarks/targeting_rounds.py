@@ -21,7 +21,7 @@ import torch
 import yaml
 
 from benchmarks.label_rounds import RECIPE, Shown, definitions, training_examples, workspace_of
-from curate.model.evaluate import measured
+from curate.evaluation.evaluate import measured
 from curate.model.examples import Example
 from curate.model.fit import fit
 from curate.model.metrics import TALLY_SIZE, tally

@@ -403,7 +403,7 @@ TABLES: dict[str, Table] = {
             "unanswered": pl.Int64,  # clips that the model said nothing of, counted as nothing found
         },
     ),
-    # What a model that is not run here said of judged clips: curate/model/predictions.py.
+    # What a model that is not run here said of judged clips: curate/evaluation/predictions.py.
     "predictions": Table(
         key=("model", "clip_id", "capability"),
         columns={

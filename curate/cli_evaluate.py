@@ -38,7 +38,7 @@ def evaluate(
 ) -> None:
     """Measure a model, ours or not, on a mix's split: per capability, with intervals, beside what annotators reach."""
     from curate.console import bars, out, show
-    from curate.model.examine import examine
+    from curate.evaluation.examine import examine
 
     with bars() as progress:
         found = examine(

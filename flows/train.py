@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from curate.model.evaluate import evaluate
+from curate.evaluation.evaluate import evaluate
 from curate.model.train import train
 from curate.workspace import open_workspace
 from flows.settings import progress

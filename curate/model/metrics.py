@@ -3,7 +3,7 @@
 Matching is one-to-one: a truth segment is found at most once and a prediction counts at most once, so repeating a
 prediction costs precision instead of earning recall. A clip's agreement is a vector of counts (`tally`); counts add up
 over clips and videos, and every metric is a ratio of their sums (`measure`), so that a bootstrap over videos is a sum
-with other weights (`curate.model.uncertainty`). Nothing here knows where truth or predictions are from.
+with other weights (`curate.evaluation.uncertainty`). Nothing here knows where truth or predictions are from.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ THRESHOLDS = (0.3, 0.5, 0.7, 0.9)
 """Temporal IoU from which on a prediction is a hit."""
 
 _N = len(THRESHOLDS)
-_HITS, _JOINT = slice(0, _N), slice(_N, 2 * _N)
-_PREDICTED, _TRUE, _BOUNDARY_S, _BOUNDARIES, _ALARMS, _NEGATIVE_S = range(2 * _N, 2 * _N + 6)
+HITS, JOINT = slice(0, _N), slice(_N, 2 * _N)
+PREDICTED, TRUE, BOUNDARY_S, BOUNDARIES, ALARMS, NEGATIVE_S = range(2 * _N, 2 * _N + 6)
 TALLY_SIZE = 2 * _N + 6
+"""A tally's places: hits and joint hits at each threshold, segments found and true, seconds of boundary error and of
+how many boundaries, false alarms and seconds of negative clips."""
 
 METRICS = (
     *(f"{name}@{threshold}" for name in ("f1", "precision", "recall", "joint_f1") for threshold in THRESHOLDS),
@@ -100,16 +102,16 @@ def tally(
         right = _right(truth, predicted, required) if required else None
         for at, threshold in enumerate(THRESHOLDS):
             pairs = _pairs(iou, threshold)
-            counts[_HITS][at] = len(pairs)
-            counts[_JOINT][at] = len(_pairs(iou, threshold, right)) if required else len(pairs)
+            counts[HITS][at] = len(pairs)
+            counts[JOINT][at] = len(_pairs(iou, threshold, right)) if required else len(pairs)
             if threshold == 0.5:
                 for i, j in pairs:
-                    counts[_BOUNDARY_S] += abs(truth[i].start_s - predicted[j].start_s)
-                    counts[_BOUNDARY_S] += abs(truth[i].end_s - predicted[j].end_s)
-                counts[_BOUNDARIES] = 2 * len(pairs)
-    counts[_PREDICTED], counts[_TRUE] = len(predicted), len(truth)
+                    counts[BOUNDARY_S] += abs(truth[i].start_s - predicted[j].start_s)
+                    counts[BOUNDARY_S] += abs(truth[i].end_s - predicted[j].end_s)
+                counts[BOUNDARIES] = 2 * len(pairs)
+    counts[PREDICTED], counts[TRUE] = len(predicted), len(truth)
     if not truth:
-        counts[_ALARMS], counts[_NEGATIVE_S] = len(predicted), duration_s
+        counts[ALARMS], counts[NEGATIVE_S] = len(predicted), duration_s
     return counts
 
 
@@ -124,10 +126,10 @@ def measure(counts: np.ndarray) -> np.ndarray:
 
 def parts(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What each metric is the ratio of: part and whole [..., len(METRICS)] of summed counts [..., TALLY_SIZE]."""
-    hits, joint = counts[..., _HITS], counts[..., _JOINT]
-    predicted, true = np.broadcast_to(counts[..., [_PREDICTED]], hits.shape), counts[..., [_TRUE]]
+    hits, joint = counts[..., HITS], counts[..., JOINT]
+    predicted, true = np.broadcast_to(counts[..., [PREDICTED]], hits.shape), counts[..., [TRUE]]
     true = np.broadcast_to(true, hits.shape)
-    ends = [counts[..., [_BOUNDARY_S]], 60 * counts[..., [_ALARMS]]]
+    ends = [counts[..., [BOUNDARY_S]], 60 * counts[..., [ALARMS]]]
     return (
         np.concatenate([2 * hits, hits, hits, 2 * joint, *ends], axis=-1),
         np.concatenate(
@@ -136,8 +138,8 @@ def parts(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
                 predicted,
                 true,
                 predicted + true,
-                counts[..., [_BOUNDARIES]],
-                counts[..., [_NEGATIVE_S]],
+                counts[..., [BOUNDARIES]],
+                counts[..., [NEGATIVE_S]],
             ],
             axis=-1,
         ),
@@ -152,16 +154,16 @@ def divide(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 def true_segments(counts: np.ndarray) -> np.ndarray:
     """How many true segments there are, [...]."""
-    return counts[..., _TRUE]
+    return counts[..., TRUE]
 
 
 def observations(counts: np.ndarray) -> np.ndarray:
     """How many independent things each metric can be of at most, [..., len(METRICS)]: segments, or false alarms."""
-    predicted, true = counts[..., [_PREDICTED]], counts[..., [_TRUE]]
+    predicted, true = counts[..., [PREDICTED]], counts[..., [TRUE]]
     both = (predicted + true) / 2
     kinds = [both, predicted, true, both]
     each = [np.repeat(kind, _N, axis=-1) for kind in kinds]
-    return np.concatenate([*each, counts[..., [_BOUNDARIES]], counts[..., [_ALARMS]]], axis=-1)
+    return np.concatenate([*each, counts[..., [BOUNDARIES]], counts[..., [ALARMS]]], axis=-1)
 
 
 def f1_at(truth: Sequence[Sequence[Segment]], predicted: Sequence[Sequence[Segment]], threshold: float = 0.5) -> float:

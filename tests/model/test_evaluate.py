@@ -11,11 +11,11 @@ from typer.testing import CliRunner, Result
 
 from curate.cli import app
 from curate.errors import InputError
+from curate.evaluation.evaluate import evaluate, with_ceiling
+from curate.evaluation.examine import Evaluation, examine
+from curate.evaluation.judged import Exam, open_exam
 from curate.mixes.load import load_mix
 from curate.mixes.loading.export import export
-from curate.model.evaluate import evaluate, with_ceiling
-from curate.model.examine import Evaluation, examine
-from curate.model.judged import Exam, open_exam
 from curate.workspace import Workspace
 from tests.review.made import label, write_clips
 from tests.review.made import write as write_labels
@@ -167,6 +167,17 @@ def test_an_exported_mix_answered_through_the_command_line(published: Workspace,
     assert "color=red" in shown.stdout
     kept = published.catalog.read("evaluations").filter(pl.col("model") == "whole_clips", pl.col("metric") == "f1@0.5")
     assert set(kept["slice"]) == {"color=red", None}
+
+
+def test_what_segment_writes_of_exported_clips_evaluate_reads(published: Workspace, exam: Exam, tmp_path: Path) -> None:
+    made = export(published, "base", form="folder", directory=tmp_path / "out", splits=["test"])
+    definitions, found = published.configs / "capabilities" / "bounce.yaml", tmp_path / "found.jsonl"
+    words = ["segment", made.directory / "test", "--definitions", definitions, "--zero-shot", "--out", found]
+    done = CliRunner().invoke(app, ["--workspace", str(published.root), *map(str, words)])
+    assert done.exit_code == 0, done.output
+    evaluation = examine(published, "base", predictions=found)
+    assert (evaluation.model, evaluation.unanswered, evaluation.outside) == ("found", 0, 0)
+    assert "map" in values(evaluation), "what it writes has scores"
 
 
 def test_slices_hold_the_clips_that_are_in_them(published: Workspace, exam: Exam, write: Write) -> None:

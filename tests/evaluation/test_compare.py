@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from curate.errors import InputError
-from curate.model.compare import BETTER, UNDECIDED, WORSE, Comparison, compare, exchange_test, holm
-from curate.model.count import METRICS, Counts, count
+from curate.evaluation.compare import BETTER, UNDECIDED, WORSE, Comparison, compare, exchange_test, holm
+from curate.evaluation.count import METRICS, Counts, count
+from curate.evaluation.judged import Judged
 from curate.model.definitions import Segment
-from curate.model.judged import Judged
 
 CAPABILITIES = ("fall", "jump", "roll")
 F1 = METRICS.index("f1@0.5")

@@ -1,8 +1,8 @@
 """How good a model is on a split of a mix, per capability and slice, with intervals; written to the catalog, so that
 the next targets follow from it.
 
-Measured are answers (`curate.model.judged`), whoever gave them: the reference segmenter, the baseline that needs no
-training, or whatever wrote a file of predictions (`curate.model.predictions`).
+Measured are answers (`curate.evaluation.judged`), whoever gave them: the reference segmenter, the baseline that needs
+no training, or whatever wrote a file of predictions (`curate.evaluation.predictions`).
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from curate.evaluation.count import METRICS, Counts, count
+from curate.evaluation.judged import Answers, Exam, Judged, answers_of_model, open_exam, predicted
+from curate.evaluation.uncertainty import draws
 from curate.identity import work_key
-from curate.model.count import METRICS, Counts, count
 from curate.model.definitions import Encoded
 from curate.model.examples import Example
-from curate.model.judged import Answers, Exam, Judged, answers_of_model, open_exam, predicted
 from curate.model.metrics import true_segments
 from curate.model.predict import Predictor
-from curate.model.uncertainty import draws
 from curate.progress import Progress, silent
 from curate.review.agreement import agreement
 from curate.workspace import new_run_id

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from curate.model.uncertainty import draws, rate_interval, resampled, seconds_interval, share_interval, spread
+from curate.evaluation.uncertainty import draws, rate_interval, resampled, seconds_interval, share_interval, spread
 
 
 def test_a_resample_has_as_many_videos_as_there_are_and_repeats_with_its_seed() -> None:

@@ -17,11 +17,11 @@ import numpy as np
 import polars as pl
 
 from curate.analyze.embed import load_embedder
+from curate.evaluation.judged import Exam, predicted
 from curate.model import ZERO_SHOT
 from curate.model.definitions import Definition, Encoded, Segment, encode
 from curate.model.examples import Example
 from curate.model.infer import predictor_of
-from curate.model.judged import Exam, predicted
 from curate.model.metrics import METRICS, match, measure, tally
 from curate.model.predict import Predictor
 from curate.model.published import open_mix

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from curate.catalog import local_catalog
 from curate.errors import InputError
+from curate.evaluation.judged import Exam, Judged
+from curate.evaluation.keys import Keys
+from curate.evaluation.probes import changed, elsewhere
 from curate.model.definitions import Segment
-from curate.model.judged import Exam, Judged
-from curate.model.keys import Keys
-from curate.model.probes import changed, elsewhere
 
 CLIPS = {"aa": ("v1", 0.0), "bb": ("v1", 4.0), "cc": ("v2", 0.0), "dd": ("v3", 0.0)}
 PATHS = {

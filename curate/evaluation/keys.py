@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 import polars as pl
 
 from curate.errors import InputError
-from curate.model.judged import Exam
+from curate.evaluation.judged import Exam
 
 
 @dataclass(frozen=True)

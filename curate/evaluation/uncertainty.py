@@ -100,8 +100,8 @@ def rate_interval(
 def seconds_interval(
     value: np.ndarray, variance: np.ndarray, groups: np.ndarray, *, confidence: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Low and high of a mean of seconds; nan where the videos that there are do not vary."""
-    known = (variance > _LEAST) & (value > 0) & (groups >= 2)
+    """Low and high of a mean of seconds; nan where they do not vary, or of fewer than three videos: two say nothing."""
+    known = (variance > _LEAST) & (value > 0) & (groups >= 3)
     quantile = student.ppf((1 + confidence) / 2, np.maximum(groups - 1, 1))
     reach = quantile * np.sqrt(np.where(known, variance, 0)) / np.where(known, value, 1)
     return np.where(known, value * np.exp(-reach), np.nan), np.where(known, value * np.exp(reach), np.nan)

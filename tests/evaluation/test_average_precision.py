@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.model.average_precision import TIOUS, Ranked, average_precision, hits, metrics
+from curate.evaluation.average_precision import TIOUS, Ranked, average_precision, hits, metrics
 from curate.model.definitions import Segment
 
 Clip = tuple[list[Segment], list[Segment]]

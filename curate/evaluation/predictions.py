@@ -7,8 +7,8 @@
 - ActivityNet's: `{"results": {KEY: [{"label", "score", "segment": [start, end]}]}}`; a label is a definition id. What
   this form has no word for, `metadata`, may stand beside.
 
-Whose answer it is, a KEY says: see `curate.model.keys`. Nothing is left out in silence: what cannot be read or placed
-is an error, what is of no clip of the split is counted.
+Whose answer it is, a KEY says: see `curate.evaluation.keys`. Nothing is left out in silence: what cannot be read or
+placed is an error, what is of no clip of the split is counted.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from typing import Any
 import polars as pl
 
 from curate.errors import InputError
+from curate.evaluation.judged import Answers, Exam
+from curate.evaluation.keys import Keys, Place
 from curate.identity import file_id
 from curate.model import ZERO_SHOT
 from curate.model.definitions import Segment
-from curate.model.judged import Answers, Exam
-from curate.model.keys import Keys, Place
 from curate.workspace import new_run_id
 
 _LATE_S = 0.5
@@ -142,13 +142,13 @@ def read_predictions(path: Path, definitions: Collection[str]) -> tuple[list[Sai
         InputError: as `answers_of_file`.
     """
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8-sig")
     except (FileNotFoundError, IsADirectoryError):
         raise InputError("no such file of predictions", where=path) from None
     except UnicodeDecodeError:
         raise InputError("not a text file, so neither JSON nor JSON lines", where=path) from None
     reader = _Reader(path, definitions)
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
     if lines and reader.is_line(lines[0][1]):
         said = [reader.line(number, line) for number, line in lines]
     else:

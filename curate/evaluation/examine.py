@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from curate.errors import InputError
+from curate.evaluation.compare import Comparison, compare, own_metrics
+from curate.evaluation.evaluate import counted, record
+from curate.evaluation.judged import Answers, Exam, answers_of_model, open_exam
+from curate.evaluation.predictions import answers_of_file, keep_answers
+from curate.evaluation.probes import probe
 from curate.model import ZERO_SHOT
-from curate.model.compare import Comparison, compare, own_metrics
-from curate.model.evaluate import counted, record
-from curate.model.judged import Answers, Exam, answers_of_model, open_exam
-from curate.model.predictions import answers_of_file, keep_answers
-from curate.model.probes import probe
 from curate.progress import Progress, silent
 
 if TYPE_CHECKING:

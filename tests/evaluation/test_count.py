@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.model.count import METRICS, Counts, count
+from curate.evaluation.count import METRICS, Counts, count
+from curate.evaluation.judged import Judged
 from curate.model.definitions import Segment
-from curate.model.judged import Judged
 
 CLIP_S = 10.0
 Answer = Sequence[Segment]

@@ -30,10 +30,10 @@ import numpy as np
 import polars as pl
 
 from curate.errors import InputError
-from curate.model.count import METRICS, Counts, with_mean
-from curate.model.judged import Exam
+from curate.evaluation.count import METRICS, Counts, with_mean
+from curate.evaluation.judged import Exam
+from curate.evaluation.uncertainty import RESAMPLES, draws, resampled
 from curate.model.metrics import measure
-from curate.model.uncertainty import RESAMPLES, draws, resampled
 
 LEVEL = 0.05
 BETTER, WORSE, UNDECIDED = "better", "worse", "undecided"

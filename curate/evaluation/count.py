@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curate.model import average_precision as ap
+from curate.evaluation import average_precision as ap
+from curate.evaluation import uncertainty
+from curate.evaluation.judged import Judged
 from curate.model import metrics as segments
-from curate.model import uncertainty
 from curate.model.definitions import Segment
-from curate.model.judged import Judged
 
 METRICS = (*segments.METRICS, *ap.METRICS)
 """All metrics; those of `average_precision` only where segments are ranked by scores, and of no slice."""
