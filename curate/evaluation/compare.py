@@ -9,16 +9,16 @@ zero out; and the exchange test over videos (Fisher's: were the models alike, ea
 other's) has p < 0.05 after Holm's correction (1979) for the number of capabilities. Of 300 simulated comparisons each,
 nine capabilities, how often models that are alike have any verdict; how often some interval leaves zero out, which is
 what looking at intervals alone would call a difference; how often intervals hold the truth; and how often a loss of 0.3
-in one capability is named:
+in one capability is named (benchmarks/evaluation_intervals.py):
 
 | videos                 | 6    | 12   | 25   | 60   |
 |------------------------|------|------|------|------|
-| a verdict, all alike   | 0.00 | 0.00 | 0.04 | 0.04 |
-| an interval, all alike | 0.35 | 0.39 | 0.32 | 0.27 |
+| a verdict, all alike   | 0.00 | 0.00 | 0.03 | 0.06 |
+| an interval, all alike | 0.35 | 0.36 | 0.29 | 0.34 |
 | intervals that hold    | 0.95 | 0.95 | 0.96 | 0.96 |
-| a loss of 0.3 is named | 0.00 | 0.15 | 0.73 | 1.00 |
+| a loss of 0.3 is named | 0.00 | 0.19 | 0.71 | 0.99 |
 
-The mean over capabilities is a question of its own, without correction (0.02 to 0.04 of models that are alike).
+The mean over capabilities is a question of its own, without correction.
 """
 
 from __future__ import annotations
