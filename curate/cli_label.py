@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from curate.cli_decide import show_decisions
+from curate.cli_label_serve import serve
 from curate.cli_label_status import status
 from curate.cli_options import SOME_FAILED, Json, RestoreInterface, Who, Why, given_workspace, show_rows, user
 from curate.cli_review import adjudicate, agreement, compare, invite
-from curate.cli_label_serve import serve
 
 if TYPE_CHECKING:
     import polars as pl
@@ -55,6 +55,9 @@ def label_push(
         list[str] | None, typer.Argument(help="Capability ids; all with a gap if not given.")
     ] = None,
     budget: Annotated[int, typer.Option(min=1, help="Clips for each capability.")] = 40,
+    total: Annotated[
+        int | None, typer.Option(min=1, help="In place of --budget: clips in all, divided over the gaps by urgency.")
+    ] = None,
     evaluation: Annotated[
         bool, typer.Option("--evaluation", help="Choose among the frozen evaluation groups, to measure better.")
     ] = False,
@@ -75,17 +78,15 @@ def label_push(
     from curate.console import bars, show
     from curate.decisions import APPROVED, PROPOSED
     from curate.targets.choosing.choose import choose
+    from curate.targets.choosing.divide import parts
     from curate.targets.choosing.order import order_labels
-    from curate.targets.gaps.coverage import gaps as run_gaps
     from labeling.push import push
     from labeling.server import connect
 
     workspace = given_workspace()
-    if not capabilities:
-        found = run_gaps(workspace)
-        capabilities = found.filter(found["gap_clips"] > 0)["capability"].to_list()
     purpose = "evaluation" if evaluation else "train"
-    chosen = {name: choose(workspace, name, budget, purpose=purpose) for name in capabilities}
+    shares = parts(workspace, capabilities or None, each=budget, total=total)
+    chosen = {name: choose(workspace, name, count, purpose=purpose) for name, count in shares.items()}
     for name, clips in chosen.items():
         if not evaluation and clips.filter(clips["reason"].is_in(["likely", "slice"])).is_empty():
             print(f"{name}: no likely clip is left; `curate collect --for {name}` looks for more", file=sys.stderr)

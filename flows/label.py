@@ -8,8 +8,8 @@ from prefect.cache_policies import NO_CACHE
 
 from curate.decisions import APPROVED, find
 from curate.targets.choosing.choose import choose
+from curate.targets.choosing.divide import parts
 from curate.targets.choosing.order import order_labels
-from curate.targets.gaps.coverage import gaps
 from curate.targets.scoring.score import score
 from curate.workspace import open_workspace
 from flows.settings import progress
@@ -53,14 +53,14 @@ def label_flow(
     why: str,
     capabilities: list[str] | None = None,
     budget: int = 40,
+    total: int | None = None,
 ) -> dict[str, Any]:
-    """Pulls, recalibrates scores, and pushes `budget` clips for each capability (those with a gap where None)."""
+    """Pulls, recalibrates scores, and pushes `budget` clips for each capability (those with a gap where None); or
+    `total` clips, divided over their gaps by urgency."""
     pulled = pull_labels(workspace)
     if pulled["new"] or pulled["deleted"]:
         recalibrate(workspace)
-    if capabilities is None:
-        found = gaps(open_workspace(workspace))
-        capabilities = found.filter(found["gap_clips"] > 0)["capability"].to_list()
-    orders = [order(workspace, name, budget, who, why) for name in capabilities]
+    shares = parts(open_workspace(workspace), capabilities, each=budget, total=total)
+    orders = [order(workspace, name, count, who, why) for name, count in shares.items()]
     pushed = [send(workspace, decision_id) for decision_id in orders if decision_id]
     return {"pulled": pulled, "pushed": pushed}

@@ -10,24 +10,28 @@ the others, and what none can use is not spent.
 """
 
 import heapq
+from collections.abc import Sequence
 
 import polars as pl
+
+from curate.targets.gaps.coverage import gaps
+from curate.workspace import Workspace
 
 LABELS_FOR_ONE = 2
 """Labels for each clip that is missing: audit, doubt and negatives are about half of what `choose` takes."""
 
 
-def divide(gaps: pl.DataFrame, budget: int) -> dict[str, int]:
-    """Labels for each capability that gets any, in the order of `gaps`.
+def divide(lacking: pl.DataFrame, budget: int) -> dict[str, int]:
+    """Labels for each capability that gets any, in the order of `lacking`.
 
     Args:
-        gaps: capability, priority, gap_clips, candidates_high: rows of `curate.targets.gaps.coverage.gaps`.
+        lacking: capability, priority, gap_clips, candidates_high: rows of `curate.targets.gaps.coverage.gaps`.
         budget: labels in all, 0 or more; one is what one person says of one clip and one capability.
 
     Returns:
         Parts that sum to `budget`, or to less where no gap has a use for more.
     """
-    rows = gaps.select("capability", "priority", most=_most())
+    rows = lacking.select("capability", "priority", most=_most())
     most = dict(rows.select("capability", "most").iter_rows())
     parts = dict.fromkeys(most, 0)
     # Ties fall to the one that stands first, which is the more urgent one or the first of the alphabet.
@@ -47,6 +51,23 @@ def divide(gaps: pl.DataFrame, budget: int) -> dict[str, int]:
         else:
             heapq.heappop(waiting)
     return {name: count for name, count in parts.items() if count}
+
+
+def parts(
+    workspace: Workspace, capabilities: Sequence[str] | None, *, each: int, total: int | None = None
+) -> dict[str, int]:
+    """Labels for each capability: `each` for every one of these, or with a gap where None; or `total`, divided.
+
+    Raises:
+        InputError: no such capability.
+    """
+    if capabilities is not None:
+        names = list(workspace.capabilities(capabilities))
+        if total is None:
+            return dict.fromkeys(names, each)
+    found = gaps(workspace)
+    asked = found.filter(pl.col("gap_clips") > 0 if capabilities is None else pl.col("capability").is_in(names))
+    return dict.fromkeys(asked["capability"], each) if total is None else divide(asked, total)
 
 
 def _most() -> pl.Expr:

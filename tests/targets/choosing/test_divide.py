@@ -3,10 +3,15 @@
 import math
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.targets.choosing.divide import LABELS_FOR_ONE, divide
+from curate.errors import InputError
+from curate.targets.choosing.divide import LABELS_FOR_ONE, divide, parts
+from curate.workspace import Workspace
+from tests.dedupe.rows import Clip
+from tests.targets.conftest import write_capability, write_labels
 
 Row = tuple[float, int, float | None]
 _gap = st.tuples(
@@ -46,10 +51,10 @@ def test_what_no_gap_can_use_is_not_spent() -> None:
 
 @given(gaps_of_some, budgets)
 def test_all_of_a_budget_is_spent_that_gaps_can_use(rows: list[Row], budget: int) -> None:
-    parts = divide(gaps(*rows), budget)
+    given_to = divide(gaps(*rows), budget)
     most = dict(zip(gaps(*rows)["capability"], map(usable, rows), strict=True))
-    assert sum(parts.values()) == min(budget, sum(most.values()))
-    assert all(0 < count <= most[name] for name, count in parts.items())
+    assert sum(given_to.values()) == min(budget, sum(most.values()))
+    assert all(0 < count <= most[name] for name, count in given_to.items())
 
 
 @given(gaps_of_some, budgets, st.integers(1, 50))
@@ -60,7 +65,19 @@ def test_a_larger_budget_takes_nothing_from_anyone(rows: list[Row], budget: int,
 
 @given(gaps_of_some, budgets)
 def test_the_more_urgent_of_two_gaps_gets_no_less_unless_it_is_full(rows: list[Row], budget: int) -> None:
-    parts = divide(gaps(*rows), budget)
-    found = [(row[0], parts.get(name, 0), usable(row)) for name, row in zip("abcdefgh", rows, strict=False)]
+    given_to = divide(gaps(*rows), budget)
+    found = [(row[0], given_to.get(name, 0), usable(row)) for name, row in zip("abcdefgh", rows, strict=False)]
     for priority, own, most in found:
         assert all(own >= min(other, most) for less, other, _ in found if less < priority)
+
+
+def test_capabilities_get_as_many_each_or_one_total_by_urgency(empty: Workspace, clips: list[Clip]) -> None:
+    for name, weight, target in (("jump", 3.0, 40), ("run", 1.0, 40), ("sit", 1.0, 1)):
+        write_capability(empty, name, weight=weight, target={"clips": target})
+    write_labels(empty, "sit", {clips[0].clip_id: "present"})
+    assert parts(empty, None, each=5) == {"jump": 5, "run": 5}, "sit lacks nothing"
+    assert parts(empty, ["sit", "run"], each=5) == {"sit": 5, "run": 5}, "who is named is asked"
+    assert parts(empty, None, each=5, total=20) == {"jump": 15, "run": 5}
+    assert parts(empty, ["run"], each=5, total=20) == {"run": 20}
+    with pytest.raises(InputError, match="no capability 'hop'"):
+        parts(empty, ["hop"], each=5)
