@@ -20,14 +20,15 @@ def evaluate(
     mix: Annotated[str, typer.Argument(help="A published mix.")],
     rev: Revision = None,
     model: Annotated[
-        Path | None, typer.Option(help="A trained model's directory; zero-shot where neither is given.")
+        Path | None, typer.Option(help="A trained model's directory or name; zero-shot where neither is given.")
     ] = None,
     predictions: Annotated[
         Path | None, typer.Option(help="What any model said, as JSON or JSON lines: ours, or ActivityNet's.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Of the model that said it; the file's if not given.")] = None,
     against: Annotated[
-        str | None, typer.Option(help="Compare with this model: a directory, zero-shot, or a file of predictions.")
+        str | None,
+        typer.Option(help="Compare with: a model's directory or name, zero-shot, or predictions."),
     ] = None,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     slices: Annotated[bool, typer.Option("--slices", help="Show each capability's slices too.")] = False,

@@ -53,8 +53,8 @@ def evaluate(
     """Measures a model on a mix's split, and writes the result to `evaluations`.
 
     Args:
-        model: a trained model's directory, asked from the mix's own vectors; None measures the zero-shot baseline.
-        split: train, validation or test.
+        model: a trained model's directory or name, asked from the mix's own vectors; None measures the zero-shot
+        baseline. split: train, validation or test.
 
     Returns:
         Columns model, capability, slice (null: all of the capability), metric (`count.METRICS`), value, low, high (95%,

@@ -87,7 +87,8 @@ def examine(
     """Measures a model as `evaluate.evaluate` does, and what else is asked for.
 
     Args:
-        against: another model: a trained model's directory, `zero-shot`, or a file of predictions. It is measured, and
+        against: another model: a trained model's directory or name, `zero-shot`, or a file of predictions. It is
+        measured, and
             its result is not written.
         probes: ask the model otherwise (`probes`); it has to be one that runs here.
 

@@ -13,7 +13,7 @@ from curate.cli import app
 from curate.errors import InputError
 from curate.evaluation.evaluate import evaluate, with_ceiling
 from curate.evaluation.examine import Evaluation, examine
-from curate.evaluation.judged import Exam, open_exam
+from curate.evaluation.judged import Exam, directory_of, open_exam
 from curate.mixes.load import load_mix
 from curate.mixes.loading.export import export
 from curate.workspace import Workspace
@@ -91,6 +91,19 @@ def test_a_clip_that_the_mix_repeats_is_measured_once(published: Workspace) -> N
     found = evaluate(published, "base", split="train").filter(capability="bounce").filter(pl.col("slice").is_null())
     present = {clip for clip, labels in zip(rows["clip_id"], rows["labels"], strict=True) if labels[0]["segments"]}
     assert found["segments"].unique().to_list() == [len(present)]
+
+
+def test_a_model_is_given_by_its_directory_or_by_its_name(published: Workspace, tmp_path: Path) -> None:
+    named, elsewhere = published.models / "named", tmp_path / "elsewhere"
+    named.mkdir(parents=True)
+    elsewhere.mkdir()
+    try:
+        assert directory_of(published, "named") == directory_of(published, named) == named
+        assert directory_of(published, elsewhere) == elsewhere
+        assert directory_of(published, "nobody") == Path("nobody")
+        assert directory_of(published, "zero-shot") is directory_of(published, None) is None
+    finally:
+        named.rmdir()
 
 
 def test_an_unknown_split_or_model_is_the_users_to_mend(published: Workspace, tmp_path: Path) -> None:
