@@ -1,6 +1,7 @@
 """Fixtures that more than one area's tests use."""
 
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from curate.cli import main
 from curate.workspace import Workspace, create_workspace
 
 REPOSITORY = Path(__file__).parent.parent
@@ -26,6 +28,25 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def workspace(tmp_path: Path, fresh: Path) -> Workspace:
     """An empty workspace with the sample world's configs."""
     return Workspace(shutil.copytree(fresh, tmp_path / "workspace"))
+
+
+class Curate:
+    """Runs a command over a workspace in this process, and says how it ended and what it printed."""
+
+    def __init__(self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+        self._workspace, self._monkeypatch, self._capsys = workspace, monkeypatch, capsys
+
+    def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        self._monkeypatch.setattr(sys, "argv", ["curate", "--workspace", str(self._workspace.root), *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = self._capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+
+@pytest.fixture
+def curate(workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Curate:
+    return Curate(workspace, monkeypatch, capsys)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import pytest
 from curate.decisions import decisions
 from curate.sample.world import render_world
 from curate.workspace import Workspace
+from tests.conftest import Curate
 from tests.test_cli import run
 
 
@@ -19,11 +20,11 @@ from tests.test_cli import run
         (["elsewhere", "--for", "bounce"], "no source 'elsewhere'"),
     ],
 )
-def test_what_makes_no_sense_is_one_line(workspace: Workspace, said: list[str], line: str) -> None:
+def test_what_makes_no_sense_is_one_line(workspace: Workspace, curate: Curate, said: list[str], line: str) -> None:
     (workspace.root / "footage").mkdir()
-    done = run("collect", *said, cwd=workspace.root)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert line in done.stderr and done.stderr.count("\n") == 1
+    status, printed, told = curate("collect", *said)
+    assert (status, printed) == (2, "")
+    assert line in told and told.count("\n") == 1
 
 
 def test_it_proposes_and_then_collects_within_the_budget(workspace: Workspace) -> None:

@@ -1,14 +1,13 @@
 """`curate search`, as it is called."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
 from curate.analyze.embed import load_embedder, model_id
-from curate.cli import main
 from curate.workspace import Workspace
+from tests.conftest import Curate
 from tests.dedupe.rows import Clip, write_clips
 
 TEXT = "a red ball on grass"
@@ -22,25 +21,6 @@ def clips(workspace: Workspace) -> list[Clip]:
     made = [Clip(f"v{at}", vectors[[at, at]], motion=0.1 + at) for at in range(2)]
     write_clips(workspace, made, model_id=model_id(embedding))
     return made
-
-
-class Curate:
-    """Runs a command in this process, and says what it printed and how it ended."""
-
-    def __init__(self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-        self._workspace, self._monkeypatch, self._capsys = workspace, monkeypatch, capsys
-
-    def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        self._monkeypatch.setattr(sys, "argv", ["curate", "--workspace", str(self._workspace.root), *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = self._capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-
-@pytest.fixture
-def curate(workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Curate:
-    return Curate(workspace, monkeypatch, capsys)
 
 
 def test_rows_as_json_and_a_page(curate: Curate, clips: list[Clip], tmp_path: Path) -> None:
