@@ -1,4 +1,4 @@
-"""A small world of its own: six originals, copies and broken files, and a workspace over it."""
+"""Workspaces over the small world: six originals, copies and broken files."""
 
 import shutil
 from collections.abc import Callable
@@ -7,27 +7,25 @@ from pathlib import Path
 import pytest
 import yaml
 
-from curate.sample.world import Truth, render_world
-from curate.workspace import Workspace, create_workspace
+from curate.sample.world import Truth
+from curate.workspace import Workspace
 
 World = tuple[Path, Truth]
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """(directory, truth) of six originals, two copies and four broken files."""
-    directory = tmp_path_factory.mktemp("world")
-    return directory, render_world(directory, videos=6, seed=5)
+def world(small_world: World) -> World:
+    return small_world
 
 
 @pytest.fixture
-def make_workspace(tmp_path: Path) -> Callable[..., Workspace]:
+def make_workspace(tmp_path: Path, fresh: Path) -> Callable[..., Workspace]:
     """A workspace with the sample model and one source for each given directory."""
 
     def make(
         name: str = "workspace", *, engine: dict | None = None, clips: dict | None = None, **sources: Path
     ) -> Workspace:
-        workspace = create_workspace(tmp_path / name, sample=True)
+        workspace = Workspace(shutil.copytree(fresh, tmp_path / name))
         for path in (workspace.configs / "sources").glob("*.yaml"):
             path.unlink()
         for source, directory in sources.items():

@@ -16,7 +16,7 @@ from curate.errors import InputError
 from curate.report.trace import trace
 from curate.sample.against_truth import truth_by_video
 from curate.targets.scoring.score import score
-from curate.workspace import Workspace, create_workspace
+from curate.workspace import Workspace
 from tests.analyze.conftest import World, configure
 from tests.targets.conftest import write_capability
 
@@ -24,7 +24,7 @@ Wanting = Callable[..., Workspace]
 
 
 @pytest.fixture(scope="module")
-def collected(world: World, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def collected(world: World, fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Three originals, one of them without sound, and a copy, collected and deduplicated, without a capability."""
     directory, truth = world
     originals = [video for video in truth["videos"] if video["kind"] == "original"]
@@ -35,7 +35,7 @@ def collected(world: World, tmp_path_factory: pytest.TempPathFactory) -> Workspa
     )
     chosen = [copied, silent["file"], sounding["file"]]
     chosen += [video["file"] for video in truth["videos"] if video["transform"] == "letterbox"]
-    workspace = create_workspace(tmp_path_factory.mktemp("measure") / "workspace", sample=True)
+    workspace = Workspace(shutil.copytree(fresh, tmp_path_factory.mktemp("measure") / "workspace"))
     (workspace.root / "footage").mkdir()
     for name in chosen:
         shutil.copy(directory / name, workspace.root / "footage")
