@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.targeting_rounds import RANDOM, SAME, TARGETED, Learnt, Setup
-from benchmarks.targeting_works import BASE, COMMON, State, result
+from benchmarks.targeting_works import BASE, COMMON, EVERY, State, result
 from curate.model.definitions import Segment
 from curate.model.metrics import tally
 
@@ -21,10 +21,11 @@ def learnt(common: float, rare: float, rng: np.random.Generator) -> Learnt:
 
 
 def worlds(end: dict[str, tuple[float, float]]) -> list[dict[State, Learnt]]:
-    """What is learnt by each arm, at the end: the shares of `learnt`."""
+    """What is learnt in each arm, by the shares of `learnt`."""
     rng = np.random.default_rng(0)
     return [
-        {(BASE, 0): learnt(0.5, 0.0, rng)} | {(arm, at): learnt(*end[arm], rng) for arm in end for at in (1, 2)}
+        {(BASE, 0): learnt(0.5, 0.0, rng), (EVERY, 0): learnt(1.0, 1.0, rng)}
+        | {(arm, at): learnt(*end[arm], rng) for arm in end for at in (1, 2)}
         for _ in range(WORLDS)
     ]
 
@@ -35,7 +36,7 @@ def test_the_figure_is_the_gain_over_random_clips_where_the_base_was_short() -> 
     assert found.value == pytest.approx(100 * (2 * hits / said_and_true - 2 / 3))
     assert found.ok and all(found.conditions.values())
     rows = {(row["capability"], row["arm"], row["round"]): row for row in found.rows}
-    assert len(rows) == 2 * 7 and rows["hide", TARGETED, 2]["targeted"] and not rows[COMMON[0], BASE, 0]["targeted"]
+    assert len(rows) == 2 * 8 and rows["hide", TARGETED, 2]["targeted"] and not rows[COMMON[0], BASE, 0]["targeted"]
     assert rows["hide", TARGETED, 2]["low"] < rows["hide", TARGETED, 2]["f1"] < rows["hide", TARGETED, 2]["high"]
 
 
