@@ -63,8 +63,7 @@ def answers_of_file(exam: Exam, path: Path | str, *, name: str | None = None) ->
 
     Raises:
         InputError: a file, key, definition, time or score that cannot be used, two answers for one clip, scores for
-        some
-            segments only, or no answer for any clip of the split. It names the place.
+            some segments only, or no answer for any clip of the split. It names the place.
     """
     path = Path(path)
     model = path.name.removesuffix(path.suffix) if name is None else name

@@ -10,6 +10,8 @@ from curate.model import ZERO_SHOT
 
 _MOST = 12
 """Evaluations in a trend: the newest."""
+_LABEL = 12
+"""Characters of a model's name under its point."""
 
 
 def read_evaluations(catalog: Catalog) -> pl.DataFrame:
@@ -40,7 +42,11 @@ def trend_points(evaluations: pl.DataFrame, capability: str, metric: str) -> lis
 
 
 def _label(row: dict[str, Any], with_mix: bool) -> str:
-    return f"{row['mix']} {row['revision']}" if with_mix else str(row["revision"])
+    """The mix's version, for a model that was trained on it; else the model's name, as of one that is not ours."""
+    mix, revision, model = (str(row[name]) for name in ("mix", "revision", "model"))
+    if not model.startswith(f"{mix}-{revision}-"):
+        return model if len(model) <= _LABEL else f"{model[: _LABEL - 1]}\N{HORIZONTAL ELLIPSIS}"
+    return f"{mix} {revision}" if with_mix else revision
 
 
 def label_times(catalog: Catalog) -> pl.DataFrame:

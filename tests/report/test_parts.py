@@ -12,7 +12,7 @@ from curate.report import charts
 from curate.report.changes import recall, remember, told
 from curate.report.layout import layout
 from curate.report.losses import MOST_CAUSES, advice, losses
-from curate.report.record import growth, label_times, trend_points
+from curate.report.record import growth, label_times, read_evaluations, trend_points
 from curate.report.render import code
 from curate.report.supply import contact_sheet, read_supply, score_histogram, sources
 from curate.report.waiting import facts
@@ -138,9 +138,15 @@ def test_candidates_are_clips_without_a_label_and_not_all_of_one_video(workspace
 
 def test_a_record_has_one_baseline_and_follows_the_versions(workspace: Workspace, tmp_path: Path) -> None:
     write_world(workspace, tmp_path / "none.mp4")
-    points = trend_points(workspace.catalog.read("evaluations"), "skill_00", "f1@0.5")
+    theirs = {"mix": "base", "revision": "v2", "split": "test", "capability": "skill_00", "metric": "f1@0.5"}
+    workspace.catalog.write("evaluations", [
+        {**theirs, "model": "a-model-of-their-own", "value": 0.5},
+        {**theirs, "model": "base-v2-s0", "slice": "color=red", "value": 0.1},
+    ], run_id="t")  # fmt: skip
+    points = trend_points(read_evaluations(workspace.catalog), "skill_00", "f1@0.5")
     assert [(point["label"], point["baseline"], point["value"]) for point in points] == [
         ("zero-shot", True, 0.2), ("v1", False, 0.3), ("v2", False, 0.4),
+        ("a-model-of-\N{HORIZONTAL ELLIPSIS}", False, 0.5),
     ]  # fmt: skip
     grown = growth(label_times(workspace.catalog), "skill_00")
     assert grown is not None and (grown["labelled"][-1], grown["present"][-1], len(grown["times"])) == (10, 4, 10)
