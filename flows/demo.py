@@ -224,7 +224,7 @@ def _train(workspace: Workspace) -> dict[str, Any]:
     note = "skipped: the model of this mix is there" if trained["skipped"] else f"{trained['seconds']:.0f} s"
     _say("Train", f"{trained['steps']} steps on {trained['device']}: {note}", "F1@0.5 on held-out videos:")
     zero, after = (
-        {row["capability"]: row for row in found[name] if row["metric"] == "f1@0.5"}
+        {row["capability"]: row for row in found[name] if row["metric"] == "f1@0.5" and row["slice"] is None}
         for name in ("zero_shot", "trained")
     )
     for name, row in after.items():
