@@ -93,11 +93,11 @@ def starting(workspace: Workspace, *arguments: str) -> Iterator[subprocess.Popen
 
 @pytest.fixture(scope="session")
 def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory: a.mp4 and b.mp4 of two seconds, long.mp4 of a minute: squares and circles of a color in turn."""
+    """A directory: a.mp4 and b.mp4 of two seconds, long.mp4 of five minutes: squares and circles of a color in turn."""
     directory = tmp_path_factory.mktemp("videos")
     write_video(directory / "a.mp4", ["red", "green"])
     write_video(directory / "b.mp4", ["green", "red"])
-    write_video(directory / "long.mp4", ["red", "green"] * 30)
+    write_video(directory / "long.mp4", ["red", "green"] * 150)
     write_video(directory / "whole.mkv", ["red", "green"])
     whole = (directory / "whole.mkv").read_bytes()
     (directory / "cut.mp4").write_bytes(whole[: len(whole) * 2 // 3])
