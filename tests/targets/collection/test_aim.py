@@ -10,7 +10,6 @@ import polars as pl
 import pytest
 
 from curate.analyze.collect import collect, collecting
-from curate.sample.world import render_world
 from curate.targets.collection.account import CampaignSummary
 from curate.targets.collection.aim import Aim
 from curate.targets.collection.campaign import collect_for
@@ -23,13 +22,12 @@ FOR = "bounce"
 
 
 @pytest.fixture(scope="module")
-def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three originals."""
-    directory = tmp_path_factory.mktemp("aim")
-    truth = render_world(directory, 3, seed=5)
-    for entry in truth["videos"]:
-        if entry["kind"] != "original":
-            (directory / entry["file"]).unlink()
+def footage(tmp_path_factory: pytest.TempPathFactory, small_world: tuple[Path, dict[str, Any]]) -> Path:
+    """The three shortest originals that stand in mp4 files."""
+    directory, (world, truth) = tmp_path_factory.mktemp("aim"), small_world
+    originals = [entry for entry in truth["videos"] if entry["kind"] == "original" and entry["file"].endswith(".mp4")]
+    for entry in sorted(originals, key=lambda entry: entry["duration_s"])[:3]:
+        shutil.copy(world / entry["file"], directory)
     return directory
 
 

@@ -19,11 +19,11 @@ from curate.analyze.collect import collect
 from curate.catalog import Catalog
 from curate.decisions import APPROVED, COLLECTION, DONE, PROPOSED, decide, decisions, propose
 from curate.errors import InputError
-from curate.sample.world import render_world
+from curate.media.cut import cut
 from curate.targets.collection import campaign as module
 from curate.targets.collection.account import CampaignSummary, arms_table, as_text, proposal_text
 from curate.targets.collection.campaign import collect_for, propose_collection
-from curate.workspace import Workspace, create_workspace
+from curate.workspace import Workspace
 from tests.analyze.conftest import configure
 from tests.conftest import REPOSITORY
 
@@ -32,22 +32,23 @@ FOLDERS = ("day/one", "night")
 
 
 @pytest.fixture(scope="module")
-def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight originals in two folders."""
-    rendered, directory = tmp_path_factory.mktemp("rendered"), tmp_path_factory.mktemp("campaign")
-    truth = render_world(rendered, 8, seed=5)
-    originals = sorted(entry["file"] for entry in truth["videos"] if entry["kind"] == "original")
-    for at, name in enumerate(originals):
-        folder = directory / FOLDERS[at % len(FOLDERS)]
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.move(rendered / name, folder / name)
+def footage(tmp_path_factory: pytest.TempPathFactory, small_world: tuple[Path, dict[str, Any]]) -> Path:
+    """Eight videos of 10 s in two folders: halves of four originals, each of which shows a bounce."""
+    directory, (world, truth) = tmp_path_factory.mktemp("campaign"), small_world
+    for folder in FOLDERS:
+        (directory / folder).mkdir(parents=True)
+    short = sorted((v for v in truth["videos"] if v["kind"] == "original"), key=lambda video: video["duration_s"])[:4]
+    for video in short:
+        middle_s = video["shots"][len(video["shots"]) // 2]["start_s"]
+        for folder, span in zip(FOLDERS, ((0, middle_s), (middle_s, video["duration_s"])), strict=True):
+            cut(world / video["file"], *span, directory / folder / f"{Path(video['file']).stem}.mp4")
     return directory
 
 
 @pytest.fixture
-def make(tmp_path: Path, footage: Path) -> Callable[..., Workspace]:
+def make(tmp_path: Path, fresh: Path, footage: Path) -> Callable[..., Workspace]:
     def made(name: str = "workspace", target: int = 500) -> Workspace:
-        workspace = create_workspace(tmp_path / name, sample=True)
+        workspace = Workspace(shutil.copytree(fresh, tmp_path / name))
         shutil.copytree(footage, workspace.root / "footage")
         configure(workspace, engine={"workers": 1})
         change(workspace, target={"clips": target})
@@ -96,9 +97,9 @@ def check_account(workspace: Workspace, done: CampaignSummary) -> None:
 
 def test_it_stops_at_the_budget_says_what_waits_and_a_plain_collect_takes_that(make: Callable[..., Workspace]) -> None:
     workspace = make()
-    done = run(workspace, budget_hours=0.02)
+    done = run(workspace, budget_hours=0.008)
     check_account(workspace, done)
-    assert done.stopped == "the budget of 0.02 h is spent" and 0.02 <= done.analysed_h < 0.02 + longest_h(workspace)
+    assert done.stopped == "the budget of 0.008 h is spent" and 0.008 <= done.analysed_h < 0.008 + longest_h(workspace)
     waiting = [row for row in outcomes(workspace).values() if row["outcome"] == "filtered"]
     assert waiting and len(waiting) == done.not_reached
     for row in waiting:
@@ -150,7 +151,7 @@ def test_what_is_not_worth_its_hours_is_left_and_that_is_said(
 
 def test_clips_that_show_it_are_found_early(make: Callable[..., Workspace]) -> None:
     workspace = make()
-    run(workspace, budget_hours=0.03)
+    run(workspace, budget_hours=0.012)
     scores = workspace.catalog.scan("scores").filter(pl.col("capability") == FOR).collect()
     assert scores["matches"].sum() > 0
 
@@ -170,31 +171,32 @@ if __name__ == "__main__":
             left[0] -= 1
             if not left[0]:
                 os.killpg(0, signal.SIGKILL)
-    collect_for(Workspace(Path(sys.argv[1])), "bounce", budget_hours=0.03, who="a test", why="to see", progress=tell)
+    collect_for(Workspace(Path(sys.argv[1])), "bounce", budget_hours=0.012, who="a test", why="to see", progress=tell)
 """
 
 
-@pytest.mark.parametrize(("what", "after"), [("videos", 2), ("useful clips", 2)])
 def test_killed_in_mid_round_the_same_command_ends_as_undisturbed_and_spends_nothing_twice(
-    what: str, after: int, make: Callable[..., Workspace], tmp_path: Path
+    make: Callable[..., Workspace], tmp_path: Path
 ) -> None:
-    whole, killed = make("whole"), make("killed")
-    expected = run(whole, budget_hours=0.03)
+    whole = make("whole")
+    expected = run(whole, budget_hours=0.012)
     script = tmp_path / "killed.py"
     script.write_text(KILLED)
-    command = [sys.executable, str(script), str(killed.root), str(after), what]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    assert subprocess.run(command, env=environment, start_new_session=True).returncode == -signal.SIGKILL
-    (decision,) = decisions(killed.catalog, kind=COLLECTION)
-    assert decision.status == APPROVED
-    done = run(killed, budget_hours=0.03)
-    check_account(killed, done)
-    assert done.decision_id == decision.decision_id == expected.decision_id and done.stopped == expected.stopped
-    assert analysed(killed) == analysed(whole)
-    assert done.analysed_h == pytest.approx(expected.analysed_h)
-    assert done.useful_clips == pytest.approx(expected.useful_clips)
-    assert settled(killed) == settled(whole)
-    assert (collect(killed).ok, collect(killed).new_clips) == (8, 0)
+    for what in ("videos", "useful clips"):
+        killed = make(f"killed-{what.split()[-1]}")
+        command = [sys.executable, str(script), str(killed.root), "2", what]
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        assert subprocess.run(command, env=environment, start_new_session=True).returncode == -signal.SIGKILL
+        (decision,) = decisions(killed.catalog, kind=COLLECTION)
+        assert decision.status == APPROVED
+        done = run(killed, budget_hours=0.012)
+        check_account(killed, done)
+        assert done.decision_id == decision.decision_id == expected.decision_id and done.stopped == expected.stopped
+        assert analysed(killed) == analysed(whole)
+        assert done.analysed_h == pytest.approx(expected.analysed_h)
+        assert done.useful_clips == pytest.approx(expected.useful_clips)
+        assert settled(killed) == settled(whole)
+        assert (collect(killed).ok, collect(killed).new_clips) == (8, 0)
 
 
 def settled(workspace: Workspace) -> dict[str, list[tuple]]:
@@ -218,39 +220,39 @@ def test_interrupted_every_file_has_an_outcome_and_the_same_command_goes_on(make
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(workspace, budget_hours=0.04, progress=interrupt)
+        run(workspace, budget_hours=0.015, progress=interrupt)
     rows = outcomes(workspace)
     assert len(rows) == 8 and all("interrupted" in row["reason"] for row in rows.values() if row["outcome"] != "ok")
     (decision,) = decisions(workspace.catalog, kind=COLLECTION)
     assert decision.status == APPROVED
-    done = run(workspace, budget_hours=0.04)
+    done = run(workspace, budget_hours=0.015)
     check_account(workspace, done)
-    assert done.decision_id == decision.decision_id and 0.04 <= done.analysed_h < 0.04 + longest_h(workspace)
+    assert done.decision_id == decision.decision_id and 0.015 <= done.analysed_h < 0.015 + longest_h(workspace)
 
 
 def test_a_proposal_analyses_nothing_and_once_approved_is_carried_out_as_planned(
     make: Callable[..., Workspace],
 ) -> None:
     workspace = make()
-    found = propose_collection(workspace, FOR, 0.02)
+    found = propose_collection(workspace, FOR, 0.008)
     assert workspace.catalog.read("videos").is_empty() and not outcomes(workspace)
     evidence, cost = found["evidence"], found["cost"]
     assert evidence["first"] and evidence["missing"] == 500 and evidence["clips_low"] <= evidence["clips_high"]
-    assert cost["decode_h"] >= 0.02 and cost["machine_h"] is None
+    assert cost["decode_h"] >= 0.008 and cost["machine_h"] is None
     made = propose(workspace.catalog, COLLECTION, FOR, **found, who="a test", why="to see")  # type: ignore[arg-type]
     assert made.status == PROPOSED and "would take" in proposal_text(made)
     with pytest.raises(InputError, match="a collection that is proposed"):
         run(workspace, decision=made)
     approved = decide(workspace.catalog, made.decision_id, APPROVED, who="a test", why="it is cheap")
     done = run(workspace, decision=approved)
-    assert done.budget_h == 0.02 and done.decision_id == made.decision_id
+    assert done.budget_h == 0.008 and done.decision_id == made.decision_id
     assert decisions(workspace.catalog, kind=COLLECTION)[0].status == DONE
-    assert propose_collection(workspace, FOR, 0.02)["cost"]["machine_h"] > 0
+    assert propose_collection(workspace, FOR, 0.008)["cost"]["machine_h"] > 0
 
 
 def test_labels_count_for_what_they_say(make: Callable[..., Workspace]) -> None:
     workspace = make(target=3)
-    run(workspace, budget_hours=0.01)
+    run(workspace, budget_hours=0.004)
     clips = views.kept_clips(workspace.catalog).select("clip_id").collect()["clip_id"]
     label(workspace.catalog, list(clips), "absent")
     done = run(workspace, budget_hours=0.001)
