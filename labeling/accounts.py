@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 import httpx
 
 from curate.errors import CurateError, InputError
-from labeling.client import Server, session
+from labeling.client import Server, authorities, session
 
 
 def invite_link(server: Server) -> str:
@@ -38,7 +38,10 @@ def sign_up(server: Server, email: str, password: str) -> Server:
         CurateError: the server does not answer, or gives the account no token.
     """
     link = invite_link(server)
-    with session(server), httpx.Client(base_url=server.url, timeout=60, trust_env=False) as browser:
+    with (
+        session(server),
+        httpx.Client(base_url=server.url, verify=authorities(), timeout=60, trust_env=False) as browser,
+    ):
         browser.get(link).raise_for_status()
         form = {"csrfmiddlewaretoken": browser.cookies["csrftoken"], "email": email, "password": password}
         reply = browser.post(link, data=form, headers={"Referer": link})

@@ -1,8 +1,10 @@
 """Speaking to Label Studio: one client for each task, and every way it can fail as one clear line."""
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,7 +36,7 @@ def session(server: Server) -> Iterator[LabelStudio]:
         CurateError: the server does not answer, or answers with an error.
     """
     here = urlsplit(server.url).hostname in ("127.0.0.1", "localhost", "::1")
-    with httpx.Client(timeout=_TIMEOUT_S, follow_redirects=True, trust_env=not here) as transport:
+    with httpx.Client(verify=authorities(), timeout=_TIMEOUT_S, follow_redirects=True, trust_env=not here) as transport:
         try:
             yield LabelStudio(base_url=server.url, api_key=server.token, httpx_client=transport, max_retries=0)
         except ApiError as error:
@@ -47,6 +49,12 @@ def session(server: Server) -> Iterator[LabelStudio]:
                 where=server.url,
                 fix="Start it with `curate label up`, or check LABEL_STUDIO_URL",
             ) from None
+
+
+@cache
+def authorities() -> ssl.SSLContext:
+    """Who may vouch for a server; read once, since that takes longer than most requests to a server on this machine."""
+    return httpx.create_ssl_context()
 
 
 def _refusal(server: Server, status: int | None, body: Any) -> CurateError:

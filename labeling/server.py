@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from curate.errors import CurateError, InputError
 from curate.progress import Progress, silent
-from labeling.client import Server, session
+from labeling.client import Server, authorities, session
 from labeling.install import copy_template, environment, executable
 from labeling.install import prepare as prepare
 
@@ -197,7 +197,7 @@ def _await(server: Server, state_dir: Path, progress: Progress) -> None:
 
 def _is_healthy(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health", timeout=5, trust_env=False).status_code == 200
+        return httpx.get(f"{url}/health", verify=authorities(), timeout=5, trust_env=False).status_code == 200
     except httpx.TransportError:
         return False
 
