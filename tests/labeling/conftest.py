@@ -2,8 +2,10 @@
 
 import copy
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -17,7 +19,7 @@ from curate.identity import file_id, span_id
 from curate.media.probe import probe
 from curate.sample.world import render_world
 from curate.targets.choosing.order import order_labels
-from curate.workspace import Workspace, create_workspace
+from curate.workspace import Workspace
 from labeling.accounts import sign_up
 from labeling.client import Server
 from labeling.server import down, up
@@ -101,8 +103,8 @@ def write_capability(workspace: Workspace, name: str, **changes: Any) -> None:
 
 
 @pytest.fixture(scope="session")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    workspace = create_workspace(tmp_path_factory.mktemp("labeling") / "workspace", sample=True)
+def desk(tmp_path_factory: pytest.TempPathFactory, fresh: Path) -> Iterator[Desk]:
+    workspace = Workspace(shutil.copytree(fresh, tmp_path_factory.mktemp("labeling") / "workspace"))
     truth = render_world(workspace.root / "footage", 6, seed=2)
     _collect(workspace, truth)
     state = workspace.state / "label-studio"

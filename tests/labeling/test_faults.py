@@ -25,7 +25,7 @@ from curate.cli import app
 from curate.decisions import Decision
 from curate.errors import CurateError, InputError
 from curate.targets.choosing.order import order_labels
-from curate.workspace import Workspace, create_workspace
+from curate.workspace import Workspace
 from labeling import send
 from labeling.accounts import sign_up
 from labeling.client import Server, session
@@ -79,8 +79,8 @@ class Crowd:
 
 
 @pytest.fixture(scope="module")
-def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
-    workspace = create_workspace(tmp_path_factory.mktemp("faults") / "workspace", sample=True)
+def crowd(tmp_path_factory: pytest.TempPathFactory, fresh: Path) -> Iterator[Crowd]:
+    workspace = Workspace(shutil.copytree(fresh, tmp_path_factory.mktemp("faults") / "workspace"))
     found = Crowd(workspace, fill(workspace, CLIPS))
     try:
         up(found.state)

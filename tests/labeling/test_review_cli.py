@@ -1,7 +1,9 @@
 """The whole way at the command line: push, two annotators, agreement, a reviewer, and what is in force then."""
 
 import json
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -12,9 +14,8 @@ from typer.testing import CliRunner, Result
 from curate import views
 from curate.analyze.collect import collect
 from curate.cli import app
-from curate.sample.world import render_world
 from curate.targets.scoring.score import score
-from curate.workspace import Workspace, create_workspace
+from curate.workspace import Workspace
 from labeling.accounts import sign_up
 from labeling.server import connect
 from labeling.simulate import Errors, annotate, review
@@ -47,10 +48,13 @@ class Line:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workspace, dict[str, Any]]]:
+def world(
+    tmp_path_factory: pytest.TempPathFactory, fresh: Path, small_world: tuple[Path, dict[str, Any]]
+) -> Iterator[tuple[Workspace, dict[str, Any]]]:
     """A collected and scored workspace in which two annotators label every clip, and its truth."""
-    workspace = create_workspace(tmp_path_factory.mktemp("review") / "workspace", sample=True)
-    truth = render_world(workspace.root / "footage", 6, seed=5)
+    workspace = Workspace(shutil.copytree(fresh, tmp_path_factory.mktemp("review") / "workspace"))
+    footage, truth = small_world
+    (workspace.root / "footage").symlink_to(footage)
     collect(workspace)
     score(workspace)
     path = workspace.configs / "capabilities" / f"{CAPABILITY}.yaml"

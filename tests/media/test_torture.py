@@ -1,5 +1,6 @@
 """Every kind of file in the torture set has an outcome and, where the truth is known, the right pictures in time."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from curate.errors import DecodeError
 from curate.media.decode import Branch, decode, keyframes
 from curate.media.gaps import Gap
 from curate.media.probe import probe
-from curate.workspace import create_workspace
+from curate.workspace import Workspace
 from tests.media import torture
 from tests.media.conftest import number_of
 
@@ -77,7 +78,7 @@ def _assert_right_times(frames: list, gaps: list[Gap], truth: torture.Truth) -> 
             assert number < len(known_s) and abs(known_s[number] - frame.time_s) <= half_s
 
 
-def test_the_whole_set_is_collected_and_every_file_has_its_outcome(tmp_path: Path) -> None:
+def test_the_whole_set_is_collected_and_every_file_has_its_outcome(tmp_path: Path, fresh: Path) -> None:
     footage = tmp_path / "footage"
     footage.mkdir()
     expected = {}
@@ -86,7 +87,7 @@ def test_the_whole_set_is_collected_and_every_file_has_its_outcome(tmp_path: Pat
         path, truth = torture.make(name, footage / name)
         if not path.is_dir():
             expected[f"torture/{path.relative_to(footage)}"] = truth
-    workspace = create_workspace(tmp_path / "workspace", sample=True)
+    workspace = Workspace(shutil.copytree(fresh, tmp_path / "workspace"))
     for config in (workspace.configs / "sources").glob("*.yaml"):
         config.unlink()
     (workspace.configs / "sources" / "torture.yaml").write_text(
