@@ -39,7 +39,8 @@ def segment(
     Times are seconds from the first shown frame. With --jsonl the header says `start_offset_s`, the source's own time
     of that frame. `--json` is for the summary of a folder; a video's answer is JSON in any case.
     """
-    from curate.model.infer import newest_model, read_definitions
+    from curate.model.definitions import read_definitions
+    from curate.model.directory import newest_model
 
     workspace = given_workspace()
     chosen = None if zero_shot else model or newest_model(workspace.models)

@@ -12,7 +12,6 @@ now and then as well.
 import logging
 import os
 import re
-import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -29,6 +28,7 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from curate.errors import CurateError, InputError
+from curate.listening import listening, log_to_stderr
 from curate.workspace import Workspace
 from labeling import webhook
 from labeling.client import session
@@ -144,8 +144,8 @@ def serve(workspace: Workspace, *, host: str, port: int, pulls: bool, every_s: f
     configured = workspace.labeling().media
     here = address or (configured if urlsplit(configured).scheme.startswith("http") else f"http://{host}:{port}")
     puller = Puller(pulling(workspace, here.rstrip("/")), every_s=every_s)
-    _log_to_stderr()
-    with _listening(host, port) as listener:
+    log_to_stderr(log)
+    with listening(host, port) as listener:
         log.info("%s at http://%s:%d", "clips and hints" if secret else "hints", host, port)
         config = uvicorn.Config(
             app(directory(workspace), secret, puller if pulls else None), log_level="warning", access_log=False
@@ -239,18 +239,3 @@ def app(files: Path, secret: str | None, puller: Puller | None) -> Starlette:
 
 def _line(status: int, text: str) -> Response:
     return PlainTextResponse(f"{text}\n", status_code=status)
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        fix = "Name another with --port, or another address of this machine with --host"
-        raise InputError(f"cannot listen: {error.strerror}", where=f"{host}:{port}", fix=fix) from None
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)

@@ -17,7 +17,7 @@ import numpy as np
 from curate.ahead import ahead
 from curate.errors import InputError
 from curate.model import ZERO_SHOT, zero_shot
-from curate.model.definitions import Definition, Segment, as_definitions, bounded, encode, read_definitions
+from curate.model.definitions import Definition, Segment, as_definitions, bounded, encode
 from curate.model.predict import Predictor, trained
 from curate.model.segmenter import Segmenter, load_model
 from curate.model.stream import Found, Opener, trained_stream, zero_shot_stream
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from curate.media.probe import VideoInfo
     from curate.specs.analysis import Embedding, Limits
 
-__all__ = ["Answerer", "Reading", "load_answerer", "newest_model", "predictor_of", "read_definitions", "segment"]
+__all__ = ["Answerer", "Reading", "load_answerer", "predictor_of", "segment"]
 
 _BATCHES_AHEAD = 2
 """Batches of pictures that wait to be embedded: 64 of 224 x 224 are 10 MB."""
@@ -228,15 +228,3 @@ def frame_vectors(
         for times_s, images in batches:
             heartbeat()
             yield np.array(times_s), embedder.images(np.stack(images))
-
-
-def newest_model(models: Path) -> Path:
-    """The model that was trained last among a workspace's models.
-
-    Raises:
-        InputError: there is none.
-    """
-    finished = sorted(models.glob("*/config.json"), key=lambda path: (path.stat().st_mtime_ns, path))
-    if not finished:
-        raise InputError("no trained model yet", where=models, fix="`curate train MIX` makes one; or use --zero-shot")
-    return finished[-1].parent

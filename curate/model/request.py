@@ -17,6 +17,7 @@ from curate.errors import InputError
 from curate.identity import work_key
 from curate.model import ZERO_SHOT
 from curate.model.definitions import Definition, as_definitions, bounded
+from curate.model.directory import trained_models
 
 ANALYSIS_MODE = "time_based_metadata"
 VIDEO_KINDS = ("url", "asset_id", "path")
@@ -78,13 +79,13 @@ def model_directory(models: Path, name: str | None) -> Path | None:
     """
     if name == ZERO_SHOT:
         return None
-    trained = sorted(models.glob("*/config.json"), key=lambda path: (path.stat().st_mtime_ns, path))
+    trained = trained_models(models)
     if name is None and trained:
-        return trained[-1].parent
-    known = ", ".join([ZERO_SHOT, *(path.parent.name for path in trained)])
+        return trained[-1]
+    known = ", ".join([ZERO_SHOT, *(path.name for path in trained)])
     if name is None:
         raise InputError("no trained model yet", where="model", fix=f"Name one: {known}")
-    if name not in {path.parent.name for path in trained}:
+    if name not in {path.name for path in trained}:
         raise InputError(f"no model {name!r}", where="model", fix=f"Known: {known}")
     return models / name
 

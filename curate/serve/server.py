@@ -4,17 +4,16 @@ One server has a workspace's queue: a second one is refused. The process that an
 opens a video, so it stays small and nothing that arrives can bring it down with a decoder.
 """
 
-import logging
 import shutil
 import signal
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
 import uvicorn
 
-from curate.errors import CurateError, InputError
+from curate.errors import CurateError
+from curate.listening import listening, log_to_stderr
 from curate.model import ZERO_SHOT
 from curate.model.request import model_directory
 from curate.serve.access import read_token
@@ -53,11 +52,11 @@ def serve(
     if model is not None:
         model_directory(workspace.models, model)
     state = workspace.state / "serve"
-    with workspace.lock("serve"), _listening(host, port) as listener:
+    with workspace.lock("serve"), listening(host, port) as listener:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         jobs = Jobs(state / "jobs.sqlite", most_queued=limits.queue, most_attempts=limits.attempts)
         assets = Assets(state / "assets", most_bytes=limits.asset_bytes, most_bytes_together=limits.assets_bytes)
-        _log_to_stderr()
+        log_to_stderr(log)
         again = jobs.recover()
         service = Service(Parts(jobs, assets, may, workspace.models, model, limits, token))
         server = _Server(
@@ -143,21 +142,3 @@ def _sweep(jobs: Jobs, assets: Assets, downloads: Path, limits: Serve) -> None:
     for directory in downloads.iterdir() if downloads.is_dir() else ():
         if directory.name not in ids:
             shutil.rmtree(directory, ignore_errors=True)
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=512
-        )
-    except OSError as error:
-        fix = "Name another with --port, or another address of this machine with --host"
-        reason = (error.strerror or str(error)).partition(" (")[0]
-        raise InputError(f"cannot listen: {reason}", where=f"{host}:{port}", fix=fix) from None
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)

@@ -7,7 +7,8 @@ import torch
 from curate.analyze.embed import load_embedder
 from curate.errors import DecodeError, InputError
 from curate.media.probe import probe_times
-from curate.model.infer import frame_vectors, newest_model, segment
+from curate.model.directory import newest_model
+from curate.model.infer import frame_vectors, segment
 from curate.model.segmenter import Segmenter, Shape, save_model
 from curate.specs.analysis import Embedding, Limits
 

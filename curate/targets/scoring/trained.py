@@ -139,7 +139,7 @@ def newest_trained(workspace: Workspace) -> tuple[Trained | None, str]:
     why where there is one."""
     if not any(workspace.models.glob("*/config.json")):
         return None, ""
-    from curate.model.infer import newest_model
+    from curate.model.directory import newest_model
     from curate.model.segmenter import read_config
 
     directory = newest_model(workspace.models)

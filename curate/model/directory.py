@@ -1,0 +1,23 @@
+"""The trained models of a workspace, found without loading any of them."""
+
+from pathlib import Path
+
+from curate.errors import InputError
+
+
+def trained_models(models: Path) -> list[Path]:
+    """The directories that hold a whole model, the one that was trained last at the end."""
+    finished = sorted(models.glob("*/config.json"), key=lambda path: (path.stat().st_mtime_ns, path))
+    return [path.parent for path in finished]
+
+
+def newest_model(models: Path) -> Path:
+    """The model that was trained last among a workspace's models.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = trained_models(models)
+    if not found:
+        raise InputError("no trained model yet", where=models, fix="`curate train MIX` makes one; or use --zero-shot")
+    return found[-1]
