@@ -21,7 +21,7 @@ from curate.identity import work_key
 from curate.model.definitions import Encoded
 from curate.model.examples import Example
 from curate.model.metrics import true_segments
-from curate.model.predict import Predictor
+from curate.model.track import Predictor
 from curate.progress import Progress, silent
 from curate.review.agreement import agreement
 from curate.workspace import new_run_id

@@ -24,8 +24,8 @@ from curate.model import ZERO_SHOT
 from curate.model.definitions import Encoded, Segment
 from curate.model.examples import Example, told
 from curate.model.infer import predictor_of
-from curate.model.predict import Predictor
 from curate.model.published import PublishedMix, open_mix
+from curate.model.track import Predictor
 from curate.progress import Progress, silent
 from curate.slices import Slice, clip_slices, label_slices
 from curate.specs import Capability

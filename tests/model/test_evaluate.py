@@ -313,6 +313,7 @@ def test_probes_find_the_baseline_to_look_at_the_video(published: Workspace) -> 
     assert rows["renamed", "f1@0.5"]["probed"] == rows["renamed", "f1@0.5"]["plain"] > 0.5
     wrong = rows["wrong video", "f1@0.5"]
     assert wrong["probed"] < wrong["plain"]
+    assert wrong["probed"] == pytest.approx(wrong["chance"], abs=0.2)
 
 
 def test_what_does_not_go_together_is_refused(published: Workspace, write: Write) -> None:
