@@ -31,8 +31,10 @@ from curate.model.definitions import Encoded, Segment, as_definition, encode
 from curate.model.examples import Example
 from curate.model.fit import fit
 from curate.model.metrics import match
-from curate.model.predict import DEFAULT_THRESHOLD, Track, decode_dense, dense_predictions
+from curate.model.predict import DEFAULT_THRESHOLD, dense_predictions
 from curate.model.segmenter import Segmenter
+from curate.model.track import Track
+from curate.model.voting import decode_dense
 from curate.review.answers import Answer
 from curate.review.cases import DOUBTED, doubt
 from curate.sample.scenes import ACTIONS

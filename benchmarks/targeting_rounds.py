@@ -25,7 +25,8 @@ from curate.evaluation.evaluate import measured
 from curate.model.examples import Example
 from curate.model.fit import fit
 from curate.model.metrics import TALLY_SIZE, tally
-from curate.model.predict import Predictor, trained
+from curate.model.predict import trained
+from curate.model.track import Predictor
 from curate.targets.choosing.choose import choose
 from curate.targets.choosing.divide import divide
 from curate.targets.gaps.coverage import gaps

@@ -20,7 +20,7 @@ from benchmarks.claim import Result, main
 from curate.model.definitions import Definition, Encoded, FieldSpec, Segment, encode
 from curate.model.examples import Example, draw_batch, pool_of
 from curate.model.fit import Fitted, Recipe, fit
-from curate.model.predict import Track
+from curate.model.track import Track
 from curate.threads import one_thread
 
 DIMS = (128, 512)

@@ -19,7 +19,8 @@ import torch
 
 from curate.mixes.loading.labels import frames_inside
 from curate.model.definitions import Encoded, EncodedField, Segment
-from curate.model.predict import WINDOW_FRAMES, Track, definition_vectors, pad, pooled_vectors
+from curate.model.predict import definition_vectors, pad, pooled_vectors
+from curate.model.track import WINDOW_FRAMES, Track
 
 COLUMNS = ("clip_id", "video_id", "duration_s", "labels", "frame_times_s", "frame_vectors")
 """The columns of a mix that training and evaluation read; the media stays where it is."""

@@ -18,9 +18,10 @@ from curate.ahead import ahead
 from curate.errors import InputError
 from curate.model import ZERO_SHOT, zero_shot
 from curate.model.definitions import Definition, Segment, as_definitions, bounded, encode
-from curate.model.predict import Predictor, trained
+from curate.model.predict import trained
 from curate.model.segmenter import Segmenter, load_model
 from curate.model.stream import Found, Opener, trained_stream, zero_shot_stream
+from curate.model.track import Predictor
 from curate.worker import heartbeat
 
 if TYPE_CHECKING:

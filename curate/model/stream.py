@@ -16,18 +16,10 @@ import numpy as np
 
 from curate.model import zero_shot
 from curate.model.definitions import Encoded, Segment
-from curate.model.predict import (
-    DEFAULT_THRESHOLD,
-    WINDOW_FRAMES,
-    Track,
-    Window,
-    read_windows,
-    runs,
-    segments_of,
-    windows,
-    with_fields,
-)
+from curate.model.predict import DEFAULT_THRESHOLD, Window, read_windows, windows, with_fields
 from curate.model.segmenter import Segmenter
+from curate.model.track import WINDOW_FRAMES, Track
+from curate.model.voting import runs, segments_of
 
 Found = tuple[str, Segment]
 """A definition's id, and a segment of it."""

@@ -12,7 +12,9 @@ from dataclasses import replace
 import numpy as np
 
 from curate.model.definitions import Encoded, Segment
-from curate.model.predict import Track, pooled_vectors, settle
+from curate.model.predict import pooled_vectors
+from curate.model.track import Track
+from curate.model.voting import settle
 
 
 def predict(tracks: Sequence[Track], encoded: Encoded) -> list[list[Segment]]:

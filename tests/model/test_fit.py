@@ -14,8 +14,9 @@ from curate.model.definitions import Encoded, as_definition, as_definitions, enc
 from curate.model.examples import Example, draw_batch, examples_of, pool_of, sampling_weights
 from curate.model.fit import Fitted, Recipe, fit
 from curate.model.metrics import f1_at
-from curate.model.predict import Predictor, trained
+from curate.model.predict import trained
 from curate.model.segmenter import Segmenter, load_model, save_model
+from curate.model.track import Predictor
 from tests.model.synthetic import ACTIONS, capability, rows, texts
 
 CPU = torch.device("cpu")

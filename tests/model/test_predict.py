@@ -7,17 +7,10 @@ from hypothesis import strategies as st
 
 from curate.model import zero_shot
 from curate.model.definitions import Definition, Segment, as_definition, encode
-from curate.model.predict import (
-    Track,
-    decode_dense,
-    definition_vectors,
-    dense_predictions,
-    pad,
-    settle,
-    trained,
-    windows,
-)
+from curate.model.predict import definition_vectors, dense_predictions, pad, trained, windows
 from curate.model.segmenter import Segmenter, Shape, pool_weights
+from curate.model.track import Track
+from curate.model.voting import decode_dense, settle
 from tests.model.synthetic import texts
 
 ANY = Definition("any", "anything", min_s=0.2, max_s=60)

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from curate.model import zero_shot
 from curate.model.definitions import Definition, Encoded, FieldSpec, Segment, encode
-from curate.model.predict import Predictor, Track, trained
+from curate.model.predict import trained
 from curate.model.segmenter import Segmenter, Shape
 from curate.model.stream import Opener, trained_stream, zero_shot_stream
+from curate.model.track import Predictor, Track
 from tests.model.synthetic import texts
 
 DIM = 64

@@ -30,8 +30,8 @@ from curate.workspace import Workspace
 
 if TYPE_CHECKING:
     from curate.model.definitions import Definition, Encoded, Segment
-    from curate.model.predict import Predictor, Track
     from curate.model.segmenter import Segmenter
+    from curate.model.track import Predictor, Track
 
 _CLIPS_AT_ONCE = 2048
 
@@ -215,7 +215,7 @@ def _definition(spec: Capability) -> Definition:
 
 def _tracks(clips: pl.DataFrame) -> list[Track]:
     """The clips' frames, in seconds of each clip."""
-    from curate.model.predict import Track
+    from curate.model.track import Track
 
     frames = Frames.of_rows(clips)
     vectors = frames.vectors.astype(np.float32)
@@ -227,7 +227,8 @@ def _tracks(clips: pl.DataFrame) -> list[Track]:
 
 
 def _scores(network: Segmenter, encoded: Encoded, clips: pl.DataFrame) -> pl.DataFrame:
-    from curate.model.predict import DEFAULT_THRESHOLD, decode_dense, dense_predictions
+    from curate.model.predict import DEFAULT_THRESHOLD, dense_predictions
+    from curate.model.voting import decode_dense
 
     tracks = _tracks(clips)
     dense = dense_predictions(network, tracks, encoded)
