@@ -182,8 +182,10 @@ def _slices(published: PublishedMix, split: str, rows: Sequence[dict]) -> dict[t
     known = pl.DataFrame([clip for clip in published.lock["clips"] if clip["split"] == split], infer_schema_length=None)
     if known.is_empty():
         return {}
-    signals = views.clips(published.workspace.catalog).drop("source", "licence", "video_id").collect()
-    clips = known.select("clip_id", "source", "licence", "video_id").join(signals, on="clip_id", how="left")
+    own = known.select("clip_id", "source", "licence", "video_id")
+    current = views.clips(published.workspace.catalog).drop("source", "licence", "video_id")
+    signals = current.join(own.lazy().select("clip_id"), on="clip_id", how="semi").collect()
+    clips = own.join(signals, on="clip_id", how="left")
     segment = pl.Struct({"start_s": pl.Float64, "end_s": pl.Float64, "fields": pl.String})
     schema = {"clip_id": pl.String(), "segments": pl.List(segment)}
     found: dict[tuple[str, str], set[str]] = {}
