@@ -116,13 +116,6 @@ def test_shared_weights_give_the_same_vectors_without_a_text_tower(expected: lis
     assert there.model_id == load_embedder(SAMPLE).model_id and there._model is None
 
 
-def test_a_service_that_dies_ends_the_run_and_says_so() -> None:
-    with service(SAMPLE) as there:
-        there.images(requests()[0])
-    with pytest.raises(RunError, match="the embedding service has ended"):
-        there.images(requests()[0])
-
-
 def test_a_service_without_its_model_says_why() -> None:
     with (
         pytest.raises(InputError, match="no open_clip model 'ViT-B-23'"),
@@ -131,11 +124,21 @@ def test_a_service_without_its_model_says_why() -> None:
         pass
 
 
-@pytest.mark.parametrize("where", ["workers", "service"])
-def test_the_model_is_placed_where_it_is_told(where: str, expected: list[np.ndarray]) -> None:
-    with placed(SAMPLE, Engine(workers=1), where) as there:
-        assert isinstance(there, ServiceEmbedder) == (where == "service")
+def test_the_model_is_placed_in_workers(expected: list[np.ndarray]) -> None:
+    with placed(SAMPLE, Engine(workers=1), "workers") as there:
+        assert not isinstance(there, ServiceEmbedder)
         assert np.abs(there.open().images(requests()[5]) - expected[5]).max() < CLOSE
+
+
+def test_the_model_is_placed_in_a_service_that_ends_the_run_when_it_dies_and_says_so(
+    expected: list[np.ndarray],
+) -> None:
+    with placed(SAMPLE, Engine(workers=1), "service") as there:
+        assert isinstance(there, ServiceEmbedder)
+        opened = there.open()
+        assert np.abs(opened.images(requests()[5]) - expected[5]).max() < CLOSE
+    with pytest.raises(RunError, match="the embedding service has ended"):
+        opened.images(requests()[0])
 
 
 @pytest.mark.parametrize(
