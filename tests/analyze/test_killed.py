@@ -22,7 +22,7 @@ from tests.processes import children, is_running, wait_until
 
 MakeWorkspace = Callable[..., Workspace]
 
-KILLS, AT_MOST_RUNS = 15, 40
+KILLS, AT_MOST_RUNS = 10, 30
 """Of drivers, and of workers; some of the moments come when there is nothing left to kill."""
 
 DRIVERS = """
