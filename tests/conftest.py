@@ -78,7 +78,7 @@ def sample_world(tmp_path_factory: pytest.TempPathFactory, fresh: Path) -> World
     from curate.targets.scoring.score import score
 
     workspace = Workspace(shutil.copytree(fresh, tmp_path_factory.mktemp("sample") / "workspace"))
-    truth = render_world(workspace.root / "footage", 30, seed=11)
+    truth = render_world(workspace.root / "footage", 24, seed=11)
     collect(workspace)
     find_duplicates(workspace)
     score(workspace)
