@@ -62,9 +62,9 @@ FULL = Setup(
 )
 QUICK = Setup(
     seeds=(21,),
-    pool_videos=50,
+    pool_videos=40,
     split_videos=10,
-    test_videos=30,
+    test_videos=50,
     base=_base(20, 2),
     budget=36,
     rounds=2,
