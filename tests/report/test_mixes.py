@@ -8,10 +8,10 @@ from playwright.sync_api import Browser
 from curate.mixes.build import build
 from curate.report.page import write_report
 from curate.workspace import Workspace
-from tests.mixes.conftest import cuts, empty, footage, labelled, template
+from tests.mixes.conftest import cuts, footage, labelled, template
 from tests.report.conftest import watch
 
-__all__ = ["cuts", "empty", "footage", "labelled", "template"]
+__all__ = ["cuts", "footage", "labelled", "template"]
 
 
 def test_a_mix_is_shown_as_asked_possible_and_become_and_its_publication_as_a_change(

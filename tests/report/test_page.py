@@ -12,18 +12,18 @@ from curate.decisions import APPROVED, decide
 from curate.report.page import write_report
 from curate.workspace import Workspace
 from tests.conftest import World
-from tests.dedupe.conftest import bare_workspace, footage
+from tests.dedupe.conftest import bare_workspace
 from tests.report.conftest import watch
 from tests.report.rows import MARKUP, propose_two, told, write_world
 from tests.targets.conftest import write_labels
 
-__all__ = ["footage"]
-
 
 @pytest.fixture(scope="module")
-def film(footage: tuple[Path, list[dict[str, Any]]]) -> Path:
-    directory, entries = footage
-    return directory / entries[0]["file"]
+def film(small_world: tuple[Path, dict[str, Any]]) -> Path:
+    """An original that is not turned."""
+    directory, truth = small_world
+    shown = next(v for v in truth["videos"] if v["kind"] == "original" and not v["rotation_deg"])
+    return directory / str(shown["file"])
 
 
 @pytest.fixture(scope="module")
