@@ -11,6 +11,7 @@ from curate.mixes.build import propose_release
 from curate.mixes.load import versions
 from curate.workspace import Workspace
 from flows import run_flow
+from tests.conftest import Curate
 
 pytestmark = pytest.mark.server
 
@@ -41,27 +42,27 @@ def test_what_was_approved_is_carried_out_and_what_fails_stays_approved(labelled
         run_flow(labelled, "proceed", {"decision_ids": [waiting.decision_id]})
 
 
-def test_a_lead_decides_from_the_command_line(labelled: Workspace) -> None:
-    def curate(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", "from curate.cli import main; main()", *arguments]
-        return subprocess.run(command, cwd=labelled.root, capture_output=True, text=True)
-
-    proposed = curate("mix", "build", "base", "--propose", "--who", "nightly", "--why", "new labels")
-    assert proposed.returncode == 0, proposed.stderr
+def test_a_lead_decides_from_the_command_line(
+    labelled: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    curate = Curate(labelled, monkeypatch, capsys)
+    proposed, _, problem = curate("mix", "build", "base", "--propose", "--who", "nightly", "--why", "new labels")
+    assert proposed == 0, problem
     [wanted] = decisions(labelled.catalog)
     unwanted = release(labelled, "other")
-    listed = curate("decisions").stdout
+    _, listed, _ = curate("decisions")
     assert wanted.decision_id in listed
     assert "nightly: new labels" in listed
     assert "footage_h" in listed
 
-    refused = curate("approve", wanted.decision_id[:8], "--why", " ")
-    assert (refused.returncode, "Say it with --why" in refused.stderr) == (2, True)
-    assert curate("approve", wanted.decision_id[:8], "--why", "looks right").returncode == 0
-    assert curate("reject", unwanted.decision_id, "--why", "no such mix").returncode == 0
-    carried = curate("proceed")
+    refused, _, problem = curate("approve", wanted.decision_id[:8], "--why", " ")
+    assert (refused, "Say it with --why" in problem) == (2, True)
+    assert curate("approve", wanted.decision_id[:8], "--why", "looks right")[0] == 0
+    assert curate("reject", unwanted.decision_id, "--why", "no such mix")[0] == 0
+    proceed = [sys.executable, "-c", "from curate.cli import main; main()", "proceed"]
+    carried = subprocess.run(proceed, cwd=labelled.root, capture_output=True, text=True)
     assert (carried.returncode, carried.stdout.split(":")[-1].strip()) == (0, "done"), carried.stderr
     assert [version.revision for version in versions(labelled, "base")] == ["v1"]
     assert find(labelled.catalog, unwanted.decision_id).status == "rejected"
-    assert "nothing is approved" in curate("proceed").stdout
-    assert "no decision waits" in curate("decisions").stdout
+    assert "nothing is approved" in curate("proceed")[1]
+    assert "no decision waits" in curate("decisions")[1]
