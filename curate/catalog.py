@@ -19,7 +19,7 @@ import polars as pl
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
-from curate.errors import CurateError
+from curate.errors import CurateError, InputError
 
 SEGMENT = pl.Struct({"start_s": pl.Float64, "end_s": pl.Float64, "fields": pl.String})
 """A labelled or predicted segment: source seconds, and its typed fields as a JSON object."""
@@ -445,6 +445,8 @@ TABLES: dict[str, Table] = {
     ),
 }
 
+_ESCAPED = frozenset(' #?%[]{}"<>`^|\\')
+"""ASCII characters that a table's URI escapes and its reader takes as they then stand (polars 2.1, deltalake 1.6)."""
 _COMPACT_AFTER_FILES = 64
 _ERASED_AT_ONCE = 5_000
 
@@ -582,6 +584,19 @@ class Catalog:
 
 
 def local_catalog(directory: Path) -> Catalog:
-    """The catalog in a local directory, made if it is missing."""
+    """The catalog in a local directory, made if it is missing.
+
+    Raises:
+        InputError: the path holds a character that tables are written under and not found again.
+    """
+    strange = next(
+        (one for one in str(directory) if one in _ESCAPED or not one.isascii() or not one.isprintable()), None
+    )
+    if strange is not None:
+        raise InputError(
+            f"the path holds {strange!r}, under which polars cannot read Delta tables back",
+            where=directory,
+            fix="Keep the workspace under a path of letters, digits and - _ . / alone",
+        )
     directory.mkdir(parents=True, exist_ok=True)
     return Catalog(str(directory))

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from curate.catalog import TABLES, Catalog, local_catalog
-from curate.errors import CurateError
+from curate.errors import CurateError, InputError
 
 
 @pytest.fixture
@@ -92,3 +92,16 @@ def test_a_column_of_another_type_is_an_error_that_says_what_to_do(catalog: Cata
     with pytest.raises(CurateError, match="vector.*earlier release") as raised:
         catalog.read("embeddings")
     assert "curate collect" in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["with space", "caf\u00e9", "50%", "a[b]"])
+def test_a_path_that_tables_would_not_be_found_under_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="cannot read Delta tables back"):
+        local_catalog(tmp_path / name)
+    assert not (tmp_path / name).exists()
+
+
+def test_a_path_of_other_signs_is_fine(tmp_path: Path) -> None:
+    catalog = local_catalog(tmp_path / "a-b_c.d+e(f)@g=h,i;j:k~l!m$n&o'p*q")
+    catalog.write("splits", [{"video_id": "v", "group_id": "g", "split": "test"}], run_id="r")
+    assert catalog.read("splits")["video_id"].to_list() == ["v"]
