@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def segment(
     video: Annotated[str, typer.Argument(help="A video file, its URL, or a folder of videos.")],
     definitions: Annotated[Path, typer.Option(help="JSON or YAML: the segment definitions that are asked for.")],
-    model: Annotated[Path | None, typer.Option(help="A trained model's directory; the newest if not given.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A trained model, by name or directory; the newest if not given.")
+    ] = None,
     zero_shot: Annotated[bool, typer.Option("--zero-shot", help="Similarities alone, no trained model.")] = False,
     jsonl: Annotated[
         bool, typer.Option("--jsonl", help="A line for each segment as it is found, between a header and a last line.")
@@ -40,10 +42,10 @@ def segment(
     of that frame. `--json` is for the summary of a folder; a video's answer is JSON in any case.
     """
     from curate.model.definitions import read_definitions
-    from curate.model.directory import newest_model
+    from curate.model.directory import model_directory, newest_model
 
     workspace = given_workspace()
-    chosen = None if zero_shot else model or newest_model(workspace.models)
+    chosen = None if zero_shot else model_directory(workspace.models, model or newest_model(workspace.models))
     wanted = read_definitions(definitions)
     if Path(video).is_dir():
         _folder(workspace, Path(video), wanted, out, chosen, device, as_json=as_json)

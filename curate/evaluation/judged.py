@@ -22,6 +22,7 @@ from curate.identity import work_key
 from curate.mixes.load import load_mix
 from curate.model import ZERO_SHOT
 from curate.model.definitions import Encoded, Segment
+from curate.model.directory import model_directory
 from curate.model.examples import Example, told
 from curate.model.infer import predictor_of
 from curate.model.published import PublishedMix, open_mix
@@ -119,13 +120,13 @@ def open_exam(workspace: Workspace, mix: str, rev: str | None = None, *, split: 
 
 
 def answers_of_model(exam: Exam, model: Path | str | None, progress: Progress = silent) -> Answers:
-    """What a trained model, given as `directory_of` takes it, finds from the mix's own vectors.
+    """What a trained model, given as `model_directory` takes it, finds from the mix's own vectors.
 
     Raises:
         InputError: no such model, or the workspace or the model is of another embedding than the mix.
     """
     published = open_mix(exam.published.workspace, exam.published.name, exam.published.revision)
-    directory = directory_of(published.workspace, model)
+    directory = model_directory(published.workspace.models, model)
     predict = predictor_of(directory, published.embedding_model)
     examples = {(e.capability, e.clip_id): e for e in published.examples(exam.split) if e.exhaustive}
     asked = [examples.get((judged.capability, judged.clip_id)) for judged in exam.judged]
@@ -137,14 +138,6 @@ def answers_of_model(exam: Exam, model: Path | str | None, progress: Progress = 
         scored=True,
         key=work_key("model", ZERO_SHOT if directory is None else directory.resolve().name),
     )
-
-
-def directory_of(workspace: Workspace, model: Path | str | None) -> Path | None:
-    """Where a trained model is, given its directory or its name among the workspace's models; None for the baseline."""
-    if model is None or str(model) == ZERO_SHOT:
-        return None
-    named = workspace.models / model
-    return named if named.is_dir() and not Path(model).is_dir() else Path(model)
 
 
 def predicted(

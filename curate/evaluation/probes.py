@@ -17,8 +17,9 @@ import numpy as np
 import polars as pl
 
 from curate.analyze.embed import load_embedder
-from curate.evaluation.judged import Exam, directory_of, predicted
+from curate.evaluation.judged import Exam, predicted
 from curate.model.definitions import Definition, Encoded, Segment, encode
+from curate.model.directory import model_directory
 from curate.model.examples import Example
 from curate.model.infer import predictor_of
 from curate.model.metrics import METRICS, match, measure, tally
@@ -47,7 +48,7 @@ def probe(exam: Exam, model: Path | str | None, progress: Progress = silent) -> 
         InputError: as `answers_of_model`.
     """
     published = open_mix(exam.published.workspace, exam.published.name, exam.published.revision)
-    predict = predictor_of(directory_of(published.workspace, model), published.embedding_model)
+    predict = predictor_of(model_directory(published.workspace.models, model), published.embedding_model)
     judged = {(each.capability, each.clip_id) for each in exam.judged}
     examples = {
         (e.capability, e.clip_id): e for e in published.examples(exam.split) if (e.capability, e.clip_id) in judged

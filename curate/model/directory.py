@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from curate.errors import InputError
+from curate.model import ZERO_SHOT
 
 
 def trained_models(models: Path) -> list[Path]:
@@ -21,3 +22,11 @@ def newest_model(models: Path) -> Path:
     if not found:
         raise InputError("no trained model yet", where=models, fix="`curate train MIX` makes one; or use --zero-shot")
     return found[-1]
+
+
+def model_directory(models: Path, model: Path | str | None) -> Path | None:
+    """Where a trained model is, given its directory or its name among a workspace's models; None for the baseline."""
+    if model is None or str(model) == ZERO_SHOT:
+        return None
+    named = models / model
+    return named if named.is_dir() and not Path(model).is_dir() else Path(model)

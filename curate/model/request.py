@@ -71,7 +71,7 @@ def read_request(body: bytes, *, most_definitions: int, most_values: int) -> Req
         raise InputError("nested too deep", where="body") from None
 
 
-def model_directory(models: Path, name: str | None) -> Path | None:
+def named_model(models: Path, name: str | None) -> Path | None:
     """The directory of the trained model that a request names, None for zero-shot; without a name, the newest.
 
     Raises:

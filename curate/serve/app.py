@@ -33,7 +33,7 @@ from curate import __version__
 from curate.errors import CurateError, InputError
 from curate.model import ZERO_SHOT
 from curate.model.request import Request as Asked
-from curate.model.request import model_directory, read_request
+from curate.model.request import named_model, read_request
 from curate.serve import access
 from curate.serve.answers import StatusError, as_error, as_job, as_json, job_facts
 from curate.serve.assets import Assets
@@ -166,7 +166,7 @@ class Service:
             permitted_url(asked.video, parts.may)
         else:
             parts.assets.path(asset := asked.video)
-        directory = model_directory(parts.models, asked.model or parts.model)
+        directory = named_model(parts.models, asked.model or parts.model)
         content = {
             "video": {asked.kind: video},
             "segment_definitions": asked.definitions,

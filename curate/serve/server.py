@@ -15,7 +15,7 @@ import uvicorn
 from curate.errors import CurateError
 from curate.listening import listening, log_to_stderr
 from curate.model import ZERO_SHOT
-from curate.model.request import model_directory
+from curate.model.request import named_model
 from curate.serve.access import read_token
 from curate.serve.app import Parts, Service, log
 from curate.serve.assets import Assets
@@ -50,7 +50,7 @@ def serve(
     """
     limits, token = workspace.serving(), read_token(host)
     if model is not None:
-        model_directory(workspace.models, model)
+        named_model(workspace.models, model)
     state = workspace.state / "serve"
     with workspace.lock("serve"), listening(host, port) as listener:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -13,9 +13,10 @@ from curate.cli import app
 from curate.errors import InputError
 from curate.evaluation.evaluate import evaluate, with_ceiling
 from curate.evaluation.examine import Evaluation, examine
-from curate.evaluation.judged import Exam, directory_of, open_exam
+from curate.evaluation.judged import Exam, open_exam
 from curate.mixes.load import load_mix
 from curate.mixes.loading.export import export
+from curate.model.directory import model_directory
 from curate.workspace import Workspace
 from tests.review.made import label, write_clips
 from tests.review.made import write as write_labels
@@ -98,10 +99,10 @@ def test_a_model_is_given_by_its_directory_or_by_its_name(published: Workspace, 
     named.mkdir(parents=True)
     elsewhere.mkdir()
     try:
-        assert directory_of(published, "named") == directory_of(published, named) == named
-        assert directory_of(published, elsewhere) == elsewhere
-        assert directory_of(published, "nobody") == Path("nobody")
-        assert directory_of(published, "zero-shot") is directory_of(published, None) is None
+        assert model_directory(published.models, "named") == model_directory(published.models, named) == named
+        assert model_directory(published.models, elsewhere) == elsewhere
+        assert model_directory(published.models, "nobody") == Path("nobody")
+        assert model_directory(published.models, "zero-shot") is model_directory(published.models, None) is None
     finally:
         named.rmdir()
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.errors import InputError
-from curate.model.request import Request, model_directory, read_request
+from curate.model.request import Request, named_model, read_request
 
 GOOD: dict[str, Any] = {
     "video": {"url": "https://example.org/a.mp4"},
@@ -159,14 +159,14 @@ def test_any_bytes_are_refused(body: bytes) -> None:
 
 def test_a_model_is_one_that_was_trained_here(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no trained model yet.*Name one: zero-shot"):
-        model_directory(tmp_path, None)
+        named_model(tmp_path, None)
     for name in ("old", "new", "unfinished"):
         (tmp_path / name).mkdir()
         if name != "unfinished":
             (tmp_path / name / "config.json").write_text("{}")
-    assert model_directory(tmp_path, "zero-shot") is None
-    assert model_directory(tmp_path, None) == tmp_path / "new"
-    assert model_directory(tmp_path, "old") == tmp_path / "old"
+    assert named_model(tmp_path, "zero-shot") is None
+    assert named_model(tmp_path, None) == tmp_path / "new"
+    assert named_model(tmp_path, "old") == tmp_path / "old"
     for name in ("unfinished", "none", "..", "."):
         with pytest.raises(InputError, match="Known: zero-shot, old, new"):
-            model_directory(tmp_path, name)
+            named_model(tmp_path, name)
