@@ -2,7 +2,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from curate.analyze.embed import load_embedder
 from curate.errors import DecodeError, InputError
@@ -10,9 +9,9 @@ from curate.media.probe import probe_times
 from curate.model.directory import newest_model
 from curate.model.infer import frame_vectors, segment
 from curate.model.segmenter import Segmenter, Shape, save_model
-from curate.specs.analysis import Embedding, Limits
+from curate.specs.analysis import Limits
+from tests.model.untrained import SAMPLE, save_untrained
 
-SAMPLE = Embedding(model="sample", weights="sample")
 DEFINITIONS = [
     {
         "id": "move",
@@ -29,15 +28,7 @@ DEFINITIONS = [
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model with random weights that says yes to every frame."""
-    embedder = load_embedder(SAMPLE)
-    torch.manual_seed(0)
-    network = Segmenter(Shape(dim=embedder.dim, width=32))
-    torch.nn.init.zeros_(network.likeness.weight)
-    torch.nn.init.constant_(network.actionness.bias, 5.0)
-    directory = tmp_path_factory.mktemp("models") / "random"
-    save_model(directory, network, {"embedding_model": embedder.model_id})
-    return directory
+    return save_untrained(tmp_path_factory.mktemp("models") / "untrained")
 
 
 def test_the_answer_has_the_shape_that_the_product_documents(footage: Path, model: Path) -> None:

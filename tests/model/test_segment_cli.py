@@ -14,13 +14,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from curate.analyze.embed import load_embedder
 from curate.cli import app
 from curate.errors import InputError
 from curate.media.probe import probe_times
 from curate.model.definitions import read_definitions
-from curate.model.segmenter import Segmenter, Shape, save_model
 from curate.workspace import Workspace, create_workspace
+from tests.model.untrained import save_untrained
 from tests.processes import wait_until
 from tests.sources.serving import Site, serving
 
@@ -40,18 +39,11 @@ REQUEST = {
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A workspace with a model of random weights that says yes to most frames, and a request."""
-    import torch
-
+    """A workspace with a model, and a request."""
     workspace = create_workspace(tmp_path_factory.mktemp("segment") / "workspace", sample=True)
     with (workspace.configs / "analysis.yaml").open("a") as config:
         config.write("engine: {workers: 1}\n")
-    embedder = load_embedder(workspace.analysis().embedding)
-    torch.manual_seed(0)
-    network = Segmenter(Shape(dim=embedder.dim, width=32))
-    torch.nn.init.zeros_(network.likeness.weight)
-    torch.nn.init.constant_(network.actionness.bias, 5.0)
-    save_model(workspace.models / "yes", network, {"embedding_model": embedder.model_id, "key": "yes"})
+    save_untrained(workspace.models / "untrained")
     (workspace.root / "request.json").write_text(json.dumps(REQUEST))
     return workspace
 
@@ -94,7 +86,7 @@ def test_lines_come_between_a_header_and_a_last_one_and_say_what_the_whole_answe
     head, *found, last = lines(run(here, late, "--jsonl").stdout)
     _, shown_s = probe_times(late)
     assert head["start_offset_s"] == pytest.approx(STARTS_S)
-    assert (head["model"], last["done"], last["segments"], last["lost"]) == ("yes", True, len(found), "")
+    assert (head["model"], last["done"], last["segments"], last["lost"]) == ("untrained", True, len(found), "")
     whole = json.loads(run(here, late, "--scores").stdout)
     for name in ("move", "still"):
         own = [{k: v for k, v in line.items() if k != "definition"} for line in found if line["definition"] == name]

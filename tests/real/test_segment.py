@@ -4,31 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from curate.analyze.embed import load_embedder
 from curate.media.probe import probe_times
 from curate.model.definitions import Definition
 from curate.model.infer import load_answerer
-from curate.model.segmenter import Segmenter, Shape, save_model
-from curate.specs.analysis import Embedding
+from tests.model.untrained import SAMPLE, save_untrained
 from tests.real.test_footage import FILES, MEDIA
 
 pytestmark = pytest.mark.skipif(not FILES, reason=f"no real footage in {MEDIA}; CURATE_REAL_MEDIA names another place")
-SAMPLE = Embedding(model="sample", weights="sample")
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Untrained weights that say yes to every frame."""
-    embedder = load_embedder(SAMPLE)
-    torch.manual_seed(0)
-    network = Segmenter(Shape(dim=embedder.dim, width=32))
-    torch.nn.init.zeros_(network.likeness.weight)
-    torch.nn.init.constant_(network.actionness.bias, 5.0)
-    directory = tmp_path_factory.mktemp("models") / "yes"
-    save_model(directory, network, {"embedding_model": embedder.model_id})
-    return directory
+    return save_untrained(tmp_path_factory.mktemp("models") / "untrained")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
