@@ -24,6 +24,26 @@ VERDICTS = {"present": 1, "absent": 0}
 
 
 @dataclass(frozen=True)
+class Evaluated:
+    """What a model reached, 0 to 1, with its interval where that is known."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def error(self) -> float:
+        """What may still be wrong: 1 less the middle of the interval. All where nothing is known.
+
+        A model that is right in the two clips there are has 1.00 and an interval down to 0.3: nothing says that it has
+        no error left.
+        """
+        if self.low is not None and self.high is not None:
+            return 1 - (self.low + self.high) / 2
+        return 1 - (self.value or 0.0)
+
+
+@dataclass(frozen=True)
 class Facts:
     """Tables of the workspace as it stands.
 
@@ -33,8 +53,8 @@ class Facts:
         reviewed: by capability, kept clips whose label is settled: by a review, or by annotators who agree.
         scores: by capability, of kept clips: clip_id, source, group_id, score, matches, eligible, calibrated, verdict,
             labelled (or called a bad clip by anyone), way, fresh.
-        evaluations: by capability and metric: value, low, high, of the model evaluated last.
-        slice_evaluations: by capability, slice (as `Slice.said` names it) and metric: value, likewise.
+        evaluations: by capability and metric, of the model evaluated last.
+        slice_evaluations: by capability, slice (as `Slice.said` names it) and metric, likewise.
         in_mix: by capability, the clips with its role in the mix that was published, or fetched, last; None where none
             is.
         measuring: the groups of the validation and test splits.
@@ -46,8 +66,8 @@ class Facts:
     labels: pl.DataFrame
     reviewed: Mapping[str, int]
     scores: Mapping[str, pl.DataFrame]
-    evaluations: Mapping[tuple[str, str], tuple[float, float | None, float | None]]
-    slice_evaluations: Mapping[tuple[str, str, str], float]
+    evaluations: Mapping[tuple[str, str], Evaluated]
+    slice_evaluations: Mapping[tuple[str, str, str], Evaluated]
     in_mix: Mapping[str, set[str]] | None
     measuring: set[str]
     sources: list[str]
@@ -79,7 +99,7 @@ def read_facts(workspace: Workspace) -> Facts:
         reviewed=_reviewed(catalog, labels),
         scores=_scores(workspace, supply, labels, bad),
         evaluations={(a, c): found for (a, b, c), found in evaluated.items() if b is None},
-        slice_evaluations={(a, b, c): found[0] for (a, b, c), found in evaluated.items() if b is not None},
+        slice_evaluations={(a, b, c): found for (a, b, c), found in evaluated.items() if b is not None},
         in_mix=_in_newest_mix(workspace),
         measuring=set(groups.join(splits, on="video_id", how="semi")["group_id"]),
         sources=sorted(workspace.sources()),
@@ -168,11 +188,9 @@ def _reviewed(catalog: Catalog, labels: pl.DataFrame) -> dict[str, int]:
     return dict(both.unique(["capability", "clip_id"]).group_by("capability").len().iter_rows())
 
 
-def _newest_evaluations(
-    catalog: Catalog,
-) -> dict[tuple[str, str | None, str], tuple[float, float | None, float | None]]:
-    """By capability, slice (None: all of it) and metric: value, low, high of the model evaluated last, ours or not; of
-    the baseline where none is, for evaluating that closes no gap."""
+def _newest_evaluations(catalog: Catalog) -> dict[tuple[str, str | None, str], Evaluated]:
+    """By capability, slice (None: all of it) and metric: of the model evaluated last, ours or not; of the baseline
+    where none is, for evaluating that closes no gap."""
     rows = (
         catalog.scan("evaluations")
         .filter(pl.col("split") == "test", pl.col("value").is_not_null())
@@ -181,7 +199,9 @@ def _newest_evaluations(
         .select("capability", "slice", "metric", "value", "low", "high")
         .collect()
     )
-    return {(name, part, metric): (value, low, high) for name, part, metric, value, low, high in rows.iter_rows()}
+    return {
+        (name, part, metric): Evaluated(value, low, high) for name, part, metric, value, low, high in rows.iter_rows()
+    }
 
 
 def _in_newest_mix(workspace: Workspace) -> dict[str, set[str]] | None:

@@ -9,7 +9,7 @@ import polars as pl
 from curate.slices import Slice, clip_slices, floor, label_slices, slices
 from curate.specs import Capability
 from curate.targets.gaps.estimate import Estimate, count
-from curate.targets.gaps.facts import Facts
+from curate.targets.gaps.facts import Evaluated, Facts
 from curate.targets.scoring.match import spec_path
 from curate.workspace import Workspace
 
@@ -54,7 +54,7 @@ def slice_rows(workspace: Workspace, facts: Facts, spec: Capability, guess: Esti
     rows = []
     for each in listed:
         clips = inside.get((each.name, each.value), _IDS)["clip_id"].implode()
-        evaluation = facts.slice_evaluations.get((spec.id, each.said, spec.evaluation.metric))
+        evaluated = facts.slice_evaluations.get((spec.id, each.said, spec.evaluation.metric), Evaluated())
         positives = int(positive["clip_id"].is_in(clips).sum())
         among = eligible["clip_id"].is_in(clips).to_numpy()
         rows.append({
@@ -66,8 +66,8 @@ def slice_rows(workspace: Workspace, facts: Facts, spec: Capability, guess: Esti
             **counted(_draws(spec, guess, each, among, kinds=sum(other.name == each.name for other in listed))),
             "in_mix": None if mixed is None else int(mixed.is_in(clips).sum()),
             "gap_clips": max(0, each.floor - positives),
-            "evaluation": evaluation,
-            "priority": spec.weight * (1 - _filled(each, positives)) * (1 - (evaluation or 0.0)),
+            "evaluation": evaluated.value,
+            "priority": spec.weight * (1 - _filled(each, positives)) * evaluated.error,
         })  # fmt: skip
     return rows
 

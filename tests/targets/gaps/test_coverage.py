@@ -178,9 +178,9 @@ def test_a_good_evaluation_lowers_priority_and_weight_raises_it(empty: Workspace
     ]
 
 
-def evaluated(workspace: Workspace, model: str, value: float, slice: str | None = None) -> None:
+def evaluated(workspace: Workspace, model: str, value: float, slice: str | None = None, **interval: float) -> None:
     row = {"model": model, "mix": "base", "revision": "v1", "split": "test", "capability": "jump", "slice": slice,
-           "metric": "f1@0.5", "value": value}  # fmt: skip
+           "metric": "f1@0.5", "value": value, **interval}  # fmt: skip
     workspace.catalog.write("evaluations", [row], run_id="test")
 
 
@@ -193,6 +193,14 @@ def test_gaps_follow_from_the_model_evaluated_last_ours_or_not_and_never_from_th
     assert (row(empty)["evaluation"], row(empty)["priority"]) == (0.6, pytest.approx(0.4))
     evaluated(empty, "base-v1-s0", 0.3)
     assert row(empty)["evaluation"] == 0.3
+
+
+def test_a_model_that_was_right_in_few_clips_is_not_taken_for_faultless(empty: Workspace, clips: list[Clip]) -> None:
+    write_capability(empty, "jump")
+    evaluated(empty, "theirs", 1.0, low=0.3, high=1.0)
+    assert (row(empty)["evaluation"], row(empty)["priority"]) == (1.0, pytest.approx(0.35))
+    evaluated(empty, "theirs", 1.0, low=0.96, high=1.0)
+    assert row(empty)["priority"] == pytest.approx(0.02)
 
 
 def test_a_slice_that_the_model_fails_in_is_more_urgent_and_says_nothing_of_the_whole(
