@@ -25,22 +25,23 @@ VERDICTS = {"present": 1, "absent": 0}
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What a model reached, 0 to 1, with its interval where that is known."""
+    """What a model reached, 0 to 1, with its interval, and in how many videos; all None where nothing was measured."""
 
     value: float | None = None
     low: float | None = None
     high: float | None = None
+    videos: int | None = None
 
     @property
     def error(self) -> float:
-        """What may still be wrong: 1 less the middle of the interval. All where nothing is known.
-
-        A model that is right in the two clips there are has 1.00 and an interval down to 0.3: nothing says that it has
-        no error left.
+        """What is to be expected wrong: as if the model had been right in one video more, and wrong in another
+        (Laplace's rule of succession). 1.00 in two videos leaves 0.25, in thirty 0.03: few videos prove nothing, and a
+        gap does not close by them. All where nothing is known.
         """
-        if self.low is not None and self.high is not None:
-            return 1 - (self.low + self.high) / 2
-        return 1 - (self.value or 0.0)
+        if self.value is None:
+            return 1.0
+        videos = self.videos or 0
+        return 1 - (self.value * videos + 1) / (videos + 2)
 
 
 @dataclass(frozen=True)
@@ -196,12 +197,10 @@ def _newest_evaluations(catalog: Catalog) -> dict[tuple[str, str | None, str], E
         .filter(pl.col("split") == "test", pl.col("value").is_not_null())
         .sort(pl.col("model") != ZERO_SHOT, "written_at", maintain_order=True)
         .unique(["capability", "slice", "metric"], keep="last", maintain_order=True)
-        .select("capability", "slice", "metric", "value", "low", "high")
+        .select("capability", "slice", "metric", "value", "low", "high", "videos")
         .collect()
     )
-    return {
-        (name, part, metric): Evaluated(value, low, high) for name, part, metric, value, low, high in rows.iter_rows()
-    }
+    return {(name, part, metric): Evaluated(*reached) for name, part, metric, *reached in rows.iter_rows()}
 
 
 def _in_newest_mix(workspace: Workspace) -> dict[str, set[str]] | None:
