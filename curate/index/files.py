@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from curate.durable import sync
+
 _CHUNK = 1 << 22
 _SAMPLES, _SAMPLE_BYTES = 64, 4096
 
@@ -45,15 +47,6 @@ def replace(path: Path, content: bytes) -> None:
     write(beside, content)
     beside.replace(path)
     sync(path.parent)
-
-
-def sync(directory: Path) -> None:
-    """Makes the names in a directory last."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def checksum(path: Path) -> int:

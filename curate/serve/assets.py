@@ -16,6 +16,7 @@ from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
 
+from curate.durable import sync
 from curate.errors import CurateError, InputError
 
 _ID = re.compile(r"[0-9a-f]{16}")
@@ -96,11 +97,11 @@ class Assets:
                     raise InputError(
                         f"{size_bytes:,} bytes came", where="body", fix="Send the video's bytes as the body"
                     )
-                await run_in_threadpool(_to_disk, file.fileno())
+                await run_in_threadpool(os.fsync, file.fileno())
             asset = Asset(digest.hexdigest()[:16], size_bytes)
             with self._lock:
                 part.replace(self._directory / asset.id)
-            await run_in_threadpool(_directory_to_disk, self._directory)
+            await run_in_threadpool(sync, self._directory)
             return asset
         finally:
             self._arriving_bytes -= size_bytes
@@ -129,15 +130,3 @@ class Assets:
     def _kept_bytes(self) -> int:
         with self._lock:
             return sum(path.stat().st_size for path in self._directory.iterdir() if path.suffix != _PART)
-
-
-def _to_disk(descriptor: int) -> None:
-    os.fsync(descriptor)
-
-
-def _directory_to_disk(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
