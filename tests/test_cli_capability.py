@@ -2,22 +2,24 @@
 
 import json
 import subprocess
-import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
 
 from curate.analyze.embed import load_embedder, model_id
-from curate.cli import main
 from curate.targets.scoring.score import score
 from curate.vectors import unit
 from curate.workspace import Workspace
+from tests.conftest import Curate
 from tests.dedupe.rows import Clip, write_clips
 from tests.targets.conftest import empty, write_labels
 
 __all__ = ["empty"]
 
+Run = Callable[..., tuple[int, str, str]]
 SHOWS, OTHER = "an object bouncing", "an object standing still"
 
 
@@ -38,28 +40,14 @@ def clips(empty: Workspace) -> list[Clip]:
     return made
 
 
-class Curate:
-    """Runs a command in this process, and says what it printed and how it ended."""
-
-    def __init__(self, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-        self._workspace, self._monkeypatch, self._capsys = workspace, monkeypatch, capsys
-
-    def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        given = ["curate", "--workspace", str(self._workspace.root), "capability", *arguments]
-        self._monkeypatch.setattr(sys, "argv", given)
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = self._capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-
 @pytest.fixture
-def curate(empty: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Curate:
-    return Curate(empty, monkeypatch, capsys)
+def curate(empty: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Run:
+    """Runs `curate capability ...`."""
+    return partial(Curate(empty, monkeypatch, capsys), "capability")
 
 
 def test_from_a_name_to_matches_in_two_commands(
-    curate: Curate, empty: Workspace, clips: list[Clip], tmp_path: Path
+    curate: Run, empty: Workspace, clips: list[Clip], tmp_path: Path
 ) -> None:
     status, out, err = curate("new", "bounce", "--text", SHOWS, "--not", OTHER, "--title", "It bounces")
     path = empty.configs / "capabilities" / "bounce.yaml"
@@ -75,7 +63,7 @@ def test_from_a_name_to_matches_in_two_commands(
     assert "scores" not in empty.catalog.versions()
 
 
-def test_check_as_json_is_one_value(curate: Curate, empty: Workspace, clips: list[Clip]) -> None:
+def test_check_as_json_is_one_value(curate: Run, empty: Workspace, clips: list[Clip]) -> None:
     curate("new", "bounce", "--text", SHOWS)
     status, out, _ = curate("check", "bounce", "--json", "--limit", "2")
     found = json.loads(out)
@@ -85,7 +73,7 @@ def test_check_as_json_is_one_value(curate: Curate, empty: Workspace, clips: lis
     assert {"place", "path", "best_start_s", "similarity"} <= set(found["shown"][0])
 
 
-def test_check_says_how_good_the_calibration_is(curate: Curate, empty: Workspace, clips: list[Clip]) -> None:
+def test_check_says_how_good_the_calibration_is(curate: Run, empty: Workspace, clips: list[Clip]) -> None:
     curate("new", "bounce", "--text", SHOWS)
     labels = {clip.clip_id: "absent" if at % 3 else "present" for at, clip in enumerate(clips)}
     write_labels(empty, "bounce", labels)
@@ -96,7 +84,7 @@ def test_check_says_how_good_the_calibration_is(curate: Curate, empty: Workspace
     assert "<- level" not in out
 
 
-def test_check_says_what_a_condition_keeps_out(curate: Curate, empty: Workspace, clips: list[Clip]) -> None:
+def test_check_says_what_a_condition_keeps_out(curate: Run, empty: Workspace, clips: list[Clip]) -> None:
     curate("new", "bounce", "--text", SHOWS)
     path = empty.configs / "capabilities" / "bounce.yaml"
     path.write_text(path.read_text().replace("match:\n", 'match:\n  where: "motion >= 0.5"\n  sources: [elsewhere]\n'))
@@ -106,12 +94,12 @@ def test_check_says_what_a_condition_keeps_out(curate: Curate, empty: Workspace,
     assert "kept out by source: sample_world: 30 clips, 15 by this alone" in out
 
 
-def test_check_before_there_are_clips(curate: Curate) -> None:
+def test_check_before_there_are_clips(curate: Run) -> None:
     curate("new", "bounce")
     assert "no clips yet: `curate collect` makes them" in curate("check", "bounce")[1]
 
 
-def test_show_before_and_after_scoring(curate: Curate, empty: Workspace, clips: list[Clip]) -> None:
+def test_show_before_and_after_scoring(curate: Run, empty: Workspace, clips: list[Clip]) -> None:
     curate("new", "bounce", "--text", SHOWS, "--owner", "physics")
     status, out, err = curate("show", "bounce")
     assert (status, err) == (0, "")
@@ -126,7 +114,7 @@ def test_show_before_and_after_scoring(curate: Curate, empty: Workspace, clips: 
     assert f"of version {version}: `curate collect` scores this one" in curate("show", "bounce")[1]
 
 
-def test_diff_says_keys_versions_and_clips(curate: Curate, empty: Workspace, clips: list[Clip]) -> None:
+def test_diff_says_keys_versions_and_clips(curate: Run, empty: Workspace, clips: list[Clip]) -> None:
     curate("new", "bounce", "--text", SHOWS)
     for command in (["init", "--quiet"], ["add", "configs"], ["commit", "--quiet", "-m", "first"]):
         subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", *command], cwd=empty.root, check=True)
@@ -156,7 +144,7 @@ def test_diff_says_keys_versions_and_clips(curate: Curate, empty: Workspace, cli
     ],
 )
 def test_a_mistake_is_one_line(
-    curate: Curate, empty: Workspace, clips: list[Clip], arguments: list[str], said: str
+    curate: Run, empty: Workspace, clips: list[Clip], arguments: list[str], said: str
 ) -> None:
     curate("new", "there", "--text", SHOWS)
     (empty.configs / "capabilities" / "broken.yaml").write_text("id: broken\ntitel: x\n")
