@@ -1,5 +1,8 @@
 """Errors a person can act on: one line that says what is wrong, where, and what to do next."""
 
+import json
+from typing import Any
+
 
 class CurateError(Exception):
     """A run that could not finish. The command line prints it as one line and exits with `exit_status`.
@@ -30,3 +33,9 @@ class DecodeError(CurateError):
 
 class RunError(CurateError):
     """What every other item would meet too: raised while the engine works on one, it ends the run."""
+
+
+def quoted(value: Any) -> str:
+    """A value that was given, as JSON, for an error's line: the beginning of a long one."""
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."

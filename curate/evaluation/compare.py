@@ -30,9 +30,9 @@ import numpy as np
 import polars as pl
 
 from curate.errors import InputError
-from curate.evaluation.count import METRICS, Counts, with_mean
+from curate.evaluation.count import ALL, METRICS, Counts, with_mean
 from curate.evaluation.judged import Exam
-from curate.evaluation.uncertainty import RESAMPLES, draws, resampled
+from curate.evaluation.uncertainty import RESAMPLES, bound_of, draws, resampled
 from curate.model.metrics import measure
 
 LEVEL = 0.05
@@ -85,7 +85,7 @@ def compare(
         raise InputError(
             f"{model!r} cannot be compared with itself", fix="Name another model, or give it another --name"
         )
-    capabilities = [*counts.capabilities, "all"]
+    capabilities = [*counts.capabilities, ALL]
     rows = [*range(len(counts.capabilities)), -1]
     weights = draws(len(counts.tallies), resamples)
     drawn, drawn_theirs = counts.values(weights), other.values(weights)
@@ -105,7 +105,7 @@ def compare(
             found.append({
                 "capability": name, "metric": metric, "against": float(theirs[0][row, column]),
                 "model": float(own[0][row, column]), "difference": float(difference[row, column]),
-                "low": _known(bounds[0]), "high": _known(bounds[1]),
+                "low": bound_of(bounds[0]), "high": bound_of(bounds[1]),
                 "p": None if verdict is None else float(p[row]), "verdict": verdict,
             })  # fmt: skip
             if verdict == WORSE:
@@ -193,7 +193,3 @@ def _verdict(difference: float, bounds: tuple[float, float], p: float) -> str:
     if p < LEVEL and (bounds[0] > 0 or bounds[1] < 0):
         return BETTER if difference > 0 else WORSE
     return UNDECIDED
-
-
-def _known(bound: float) -> float | None:
-    return None if np.isnan(bound) else float(bound)

@@ -20,6 +20,9 @@ from curate.evaluation.judged import Judged
 from curate.model import metrics as segments
 from curate.model.definitions import Segment
 
+ALL = "all"
+"""The row of means over capabilities."""
+
 METRICS = (*segments.METRICS, *ap.METRICS)
 """All metrics; those of `average_precision` only where segments are ranked by scores, and of no slice."""
 

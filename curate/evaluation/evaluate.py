@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from curate.evaluation.count import METRICS, Counts, count
+from curate.evaluation.count import ALL, METRICS, Counts, count
 from curate.evaluation.judged import Answers, Exam, Judged, answers_of_model, open_exam, predicted
-from curate.evaluation.uncertainty import draws
+from curate.evaluation.uncertainty import bound_of, draws
 from curate.identity import work_key
 from curate.model.definitions import Encoded
 from curate.model.examples import Example
@@ -28,9 +28,6 @@ from curate.workspace import new_run_id
 
 if TYPE_CHECKING:
     from curate.workspace import Workspace
-
-ALL = "all"
-"""The row of means over capabilities."""
 
 _AGREED = {"f1@0.3": "f1@0.3", "f1@0.5": "f1@0.5", "f1@0.7": "f1@0.7", "boundary_error_s": "boundary_s"}
 """The metrics that annotators are measured by too, and their names there."""
@@ -54,7 +51,8 @@ def evaluate(
 
     Args:
         model: a trained model's directory or name, asked from the mix's own vectors; None measures the zero-shot
-        baseline. split: train, validation or test.
+            baseline.
+        split: train, validation or test.
 
     Returns:
         Columns model, capability, slice (null: all of the capability), metric (`count.METRICS`), value, low, high (95%,
@@ -101,9 +99,7 @@ def measured(
     """Measures a predictor on examples without a mix: rows as MEASURED has them, without slices."""
     found = predicted(examples, predict, encoded, progress)
     truth = [Judged(e.clip_id, e.video_id, e.capability, e.track.duration_s, e.segments) for e in examples]
-    required = {
-        name: [field.name for field in each.definition.fields if field.required] for name, each in encoded.items()
-    }
+    required = {name: each.definition.required for name, each in encoded.items()}
     counts = count(truth, found, required=required, slices={}, scored=True)
     return measured_counts(counts, truth, [True] * len(truth))
 
@@ -131,8 +127,8 @@ def measured_counts(counts: Counts, truth: Sequence[Judged], answered: Sequence[
                 "slice": part,
                 "metric": metric,
                 "value": float(value[row, column]),
-                "low": _known(low[row, column]),
-                "high": _known(high[row, column]),
+                "low": bound_of(low[row, column]),
+                "high": bound_of(high[row, column]),
                 **size,
             }
             for column, metric in enumerate(METRICS)
@@ -152,7 +148,3 @@ def with_ceiling(workspace: Workspace, rows: pl.DataFrame) -> pl.DataFrame:
     of_all = pl.col("slice").is_null()
     joined = rows.join(own, on=["capability", "metric"], how="left", maintain_order="left")
     return joined.with_columns(ceiling=pl.when(of_all).then("ceiling"))
-
-
-def _known(bound: float) -> float | None:
-    return None if np.isnan(bound) else float(bound)

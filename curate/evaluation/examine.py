@@ -88,8 +88,7 @@ def examine(
 
     Args:
         against: another model: a trained model's directory or name, `zero-shot`, or a file of predictions. It is
-        measured, and
-            its result is not written.
+            measured, and its result is not written.
         probes: ask the model otherwise (`probes`); it has to be one that runs here.
 
     Raises:

@@ -84,10 +84,7 @@ class Exam:
     @property
     def required(self) -> dict[str, list[str]]:
         """The required fields of each capability."""
-        return {
-            name: [field.name for field in definition.fields if field.required]
-            for name, definition in self.published.definitions.items()
-        }
+        return {name: definition.required for name, definition in self.published.definitions.items()}
 
     @property
     def place(self) -> str:
@@ -125,7 +122,8 @@ def answers_of_model(exam: Exam, model: Path | str | None, progress: Progress = 
     Raises:
         InputError: no such model, or the workspace or the model is of another embedding than the mix.
     """
-    published = open_mix(exam.published.workspace, exam.published.name, exam.published.revision)
+    published = exam.published
+    published.check_embedding()
     directory = model_directory(published.workspace.models, model)
     predict = predictor_of(directory, published.embedding_model)
     examples = {(e.capability, e.clip_id): e for e in published.examples(exam.split) if e.exhaustive}

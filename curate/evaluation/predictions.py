@@ -22,7 +22,7 @@ from typing import Any
 
 import polars as pl
 
-from curate.errors import InputError
+from curate.errors import InputError, quoted
 from curate.evaluation.judged import Answers, Exam
 from curate.evaluation.keys import Keys, Place
 from curate.identity import file_id
@@ -213,13 +213,13 @@ class _Reader:
     def _data(self, data: Any, where: str) -> dict[str, list[Segment]]:
         if not isinstance(data, dict):
             raise InputError(
-                f"{_shown(data)} is no answer", where=where, fix='Expected {"<definition id>": [segments]}'
+                f"{quoted(data)} is no answer", where=where, fix='Expected {"<definition id>": [segments]}'
             )
         found = {}
         for name, segments in data.items():
             place = f"{where}: {self._known(name, where)}"
             if not isinstance(segments, list):
-                raise InputError(f"{_shown(segments)}: expected a list of segments", where=place)
+                raise InputError(f"{quoted(segments)}: expected a list of segments", where=place)
             found[name] = [
                 self._segment(item, f"{place}: segment {number}") for number, item in enumerate(segments, start=1)
             ]
@@ -227,7 +227,7 @@ class _Reader:
 
     def _activitynet(self, segments: Any, where: str) -> dict[str, list[Segment]]:
         if not isinstance(segments, list):
-            raise InputError(f"{_shown(segments)}: expected a list of segments", where=where)
+            raise InputError(f"{quoted(segments)}: expected a list of segments", where=where)
         found: dict[str, list[Segment]] = {}
         for number, item in enumerate(segments, start=1):
             place = f"{where}: segment {number}"
@@ -243,19 +243,19 @@ class _Reader:
     def _known(self, name: Any, where: str) -> str:
         if name not in self.definitions:
             raise InputError(
-                f"{_shown(name)} is no capability of the mix", where=where, fix=f"It has: {', '.join(self.definitions)}"
+                f"{quoted(name)} is no capability of the mix", where=where, fix=f"It has: {', '.join(self.definitions)}"
             )
         return str(name)
 
     def _segment(self, item: Any, where: str) -> Segment:
         if not isinstance(item, dict):
-            raise InputError(f"{_shown(item)}: expected a segment with start_time and end_time", where=where)
+            raise InputError(f"{quoted(item)}: expected a segment with start_time and end_time", where=where)
         start_s, end_s = (_number(item.get(name), name, where) for name in ("start_time", "end_time"))
         if not 0 <= start_s <= end_s:
             raise InputError(f"from {start_s:g} s to {end_s:g} s: no such span", where=where)
         fields = item.get("metadata") or {}
         if not isinstance(fields, dict):
-            raise InputError(f"metadata is {_shown(fields)}: expected an object", where=where)
+            raise InputError(f"metadata is {quoted(fields)}: expected an object", where=where)
         if item.get("score") is None:
             self.unscored.append(where)
             return Segment(start_s, end_s, fields)
@@ -292,10 +292,5 @@ def _in_clip(segments: Sequence[Segment], place: Place, said: Said, definition: 
 
 def _number(value: Any, name: str, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InputError(f"{name} is {_shown(value)}: expected a number", where=where)
+        raise InputError(f"{name} is {quoted(value)}: expected a number", where=where)
     return float(value)
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -23,7 +23,6 @@ from curate.model.directory import model_directory
 from curate.model.examples import Example
 from curate.model.infer import predictor_of
 from curate.model.metrics import METRICS, match, measure, tally
-from curate.model.published import open_mix
 from curate.model.track import Predictor
 from curate.progress import Progress, silent
 
@@ -47,7 +46,8 @@ def probe(exam: Exam, model: Path | str | None, progress: Progress = silent) -> 
     Raises:
         InputError: as `answers_of_model`.
     """
-    published = open_mix(exam.published.workspace, exam.published.name, exam.published.revision)
+    published = exam.published
+    published.check_embedding()
     predict = predictor_of(model_directory(published.workspace.models, model), published.embedding_model)
     judged = {(each.capability, each.clip_id) for each in exam.judged}
     examples = {

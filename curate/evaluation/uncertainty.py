@@ -105,3 +105,8 @@ def seconds_interval(
     quantile = student.ppf((1 + confidence) / 2, np.maximum(groups - 1, 1))
     reach = quantile * np.sqrt(np.where(known, variance, 0)) / np.where(known, value, 1)
     return np.where(known, value * np.exp(-reach), np.nan), np.where(known, value * np.exp(reach), np.nan)
+
+
+def bound_of(bound: float) -> float | None:
+    """A bound of an interval as tables have it: null where nothing is known."""
+    return None if np.isnan(bound) else float(bound)

@@ -27,7 +27,7 @@ from curate.model.infer import Answerer, as_response, header, load_answerer
 from curate.model.segmenter import read_config
 from curate.progress import Progress, silent
 from curate.sources.files import files_below
-from curate.specs.analysis import Analysis, Embedding
+from curate.specs.analysis import Analysis
 from curate.specs.source import VIDEO_FILES
 
 STAGE_VERSION = 1
@@ -58,7 +58,6 @@ class _Asked:
 
     definitions: tuple[Definition, ...]
     model: Path | None
-    embedding: Embedding
     device: str
     analysis: Analysis
 
@@ -92,7 +91,7 @@ def segment_folder(
     found = dict(files_below(folder, VIDEO_FILES))
     if not found:
         raise InputError("no video in this folder", where=folder, fix=f"Looked for {', '.join(VIDEO_FILES)}")
-    asked = _Asked(tuple(definitions), model, analysis.embedding, device, analysis)
+    asked = _Asked(tuple(definitions), model, device, analysis)
     key = _key(asked)
     done = _answered(out, key, found)
     started, segments, video_s, ok = time.monotonic(), 0, 0.0, 0
@@ -129,17 +128,15 @@ def segment_folder(
 
 def _key(asked: _Asked) -> str:
     model = ZERO_SHOT if asked.model is None else read_config(asked.model).get("key")
-    embedding = asked.embedding.model_dump(include={"model", "weights", "frames_per_s"})
+    embedding = asked.analysis.embedding.model_dump(include={"model", "weights", "frames_per_s"})
     return work_key("segment", STAGE_VERSION, [asdict(one) for one in asked.definitions], model, embedding)
 
 
-@lru_cache(maxsize=1)
-def _loaded(model: Path | None, embedding: str, device: str) -> Answerer:
-    return load_answerer(model, Embedding.model_validate_json(embedding), device)
+_loaded = lru_cache(maxsize=1)(load_answerer)
 
 
 def _load(asked: _Asked) -> Answerer:
-    return _loaded(asked.model, asked.embedding.model_dump_json(), asked.device)
+    return _loaded(asked.model, asked.analysis.embedding, asked.device)
 
 
 def _answer(asked: _Asked, key: str, item: tuple[str, Path]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from curate.errors import InputError
+from curate.errors import InputError, quoted
 
 FIELD_TYPES = ("string", "boolean", "number", "integer", "array", "timestamp")
 """The types a request may name. Segmenters here fill `string` with an enum, and `boolean`; they leave out the rest."""
@@ -58,6 +58,11 @@ class Definition:
     min_s: float = 0.2
     max_s: float = 60.0
     time_ranges_s: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def required(self) -> list[str]:
+        """The fields that a segment is not right without."""
+        return [field.name for field in self.fields if field.required]
 
 
 @dataclass(frozen=True)
@@ -237,7 +242,7 @@ def as_definition(item: Any, *, where: object = None) -> Definition:
         InputError: a key is missing, unknown, or has a value that cannot be used; it names the key.
     """
     if not isinstance(item, Mapping):
-        raise InputError(f"expected a definition with id and description, found {_shown(item)}", where=where)
+        raise InputError(f"expected a definition with id and description, found {quoted(item)}", where=where)
     if isinstance(item.get("segment"), Mapping):
         return _of_capability(item, where)
     allowed = ("id", "description", "fields", "time_ranges", "text", "not_text")
@@ -255,7 +260,7 @@ def as_definition(item: Any, *, where: object = None) -> Definition:
 def _of_capability(spec: Mapping[str, Any], where: object) -> Definition:
     segment, match = spec["segment"], spec.get("match") or {}
     if not isinstance(match, Mapping):
-        raise InputError(f"match is {_shown(match)}: expected keys and values", where=where)
+        raise InputError(f"match is {quoted(match)}: expected keys and values", where=where)
     _check_keys(segment, ("description", "fields", "min_duration", "max_duration"), ("description",), where)
     return Definition(
         id=_string(spec, "id", where),
@@ -271,13 +276,13 @@ def _of_capability(spec: Mapping[str, Any], where: object) -> Definition:
 def _fields(item: Mapping[str, Any], where: object) -> tuple[FieldSpec, ...]:
     given = item.get("fields") or []
     if not isinstance(given, list):
-        raise InputError(f"fields is {_shown(given)}: expected a list", where=where)
+        raise InputError(f"fields is {quoted(given)}: expected a list", where=where)
     return tuple(_field(entry, _place(where, f"field {number}")) for number, entry in enumerate(given, start=1))
 
 
 def _field(item: Any, where: object) -> FieldSpec:
     if not isinstance(item, Mapping):
-        raise InputError(f"expected a field with name and type, found {_shown(item)}", where=where)
+        raise InputError(f"expected a field with name and type, found {quoted(item)}", where=where)
     _check_keys(item, ("name", "type", "description", "enum", "required"), ("name", "type"), where)
     kind = _string(item, "type", where)
     if kind not in FIELD_TYPES:
@@ -294,12 +299,12 @@ def _field(item: Any, where: object) -> FieldSpec:
 def _time_ranges(item: Mapping[str, Any], where: object) -> tuple[tuple[float, float], ...]:
     given = item.get("time_ranges") or []
     if not isinstance(given, list):
-        raise InputError(f"time_ranges is {_shown(given)}: expected a list", where=where)
+        raise InputError(f"time_ranges is {quoted(given)}: expected a list", where=where)
     ranges = []
     for entry in given:
         if not isinstance(entry, Mapping) or set(entry) != {"start_time", "end_time"}:
             raise InputError(
-                f"time_ranges holds {_shown(entry)}", where=where, fix='Expected {"start_time": s, "end_time": s}'
+                f"time_ranges holds {quoted(entry)}", where=where, fix='Expected {"start_time": s, "end_time": s}'
             )
         start_s, end_s = (_seconds(entry[key], f"time_ranges.{key}", where) for key in ("start_time", "end_time"))
         if end_s <= start_s:
@@ -320,27 +325,22 @@ def _check_keys(item: Mapping[str, Any], allowed: Sequence[str], required: Seque
 def _string(item: Mapping[str, Any], key: str, where: object) -> str:
     value = item.get(key)
     if not isinstance(value, str) or not value.strip():
-        raise InputError(f"{key} is {_shown(value)}: expected a text", where=where)
+        raise InputError(f"{key} is {quoted(value)}: expected a text", where=where)
     return value
 
 
 def _strings(item: Mapping[str, Any], key: str, where: object) -> tuple[str, ...]:
     value = item.get(key) or []
     if not isinstance(value, list | tuple) or not all(isinstance(text, str) and text.strip() for text in value):
-        raise InputError(f"{key} is {_shown(value)}: expected a list of texts", where=where)
+        raise InputError(f"{key} is {quoted(value)}: expected a list of texts", where=where)
     return tuple(value)
 
 
 def _seconds(value: Any, key: str, where: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        raise InputError(f"{key} is {_shown(value)}: expected seconds, 0 or more", where=where)
+        raise InputError(f"{key} is {quoted(value)}: expected seconds, 0 or more", where=where)
     return float(value)
 
 
 def _place(where: object, part: str) -> str:
     return part if where is None else f"{where}: {part}"
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 60 else f"{text[:57]}..."

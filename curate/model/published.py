@@ -50,6 +50,21 @@ class PublishedMix:
             for name, entry in self.lock["capabilities"].items()
         }
 
+    def check_embedding(self) -> None:
+        """Holds the workspace to the embedding that the mix's vectors are of.
+
+        Raises:
+            InputError: it embeds with another model.
+        """
+        own = model_id(self.workspace.analysis().embedding)
+        if own != self.embedding_model:
+            raise InputError(
+                f"mix {self.name} {self.revision} holds vectors of {self.embedding_model}, this workspace embeds with "
+                f"{own}",
+                where=self.workspace.configs / "analysis.yaml",
+                fix="Set `embedding` to the mix's model, or build the mix again",
+            )
+
     def encoded(self) -> dict[str, Encoded]:
         """The definitions as text vectors of the mix's embedding."""
         texts = load_embedder(self.workspace.analysis().embedding).texts
@@ -74,13 +89,6 @@ def open_mix(workspace: Workspace, name: str, rev: str | None = None, *, vectors
     """
     revision = revision_of(workspace, name, resolve(workspace, name, rev))
     mix = PublishedMix(workspace, name, revision, read_lock(name, revision, workspace=workspace.root))
-    if not vectors:
-        return mix
-    own = model_id(workspace.analysis().embedding)
-    if own != mix.embedding_model:
-        raise InputError(
-            f"mix {name} {mix.revision} holds vectors of {mix.embedding_model}, this workspace embeds with {own}",
-            where=workspace.configs / "analysis.yaml",
-            fix="Set `embedding` to the mix's model, or build the mix again",
-        )
+    if vectors:
+        mix.check_embedding()
     return mix

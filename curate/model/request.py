@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.errors import InputError
+from curate.errors import InputError, quoted
 from curate.identity import work_key
 from curate.model import ZERO_SHOT
 from curate.model.definitions import Definition, as_definitions, bounded
@@ -96,9 +96,9 @@ def _read(body: bytes, most_definitions: int, most_values: int) -> Request:
         raise InputError("the request is not an object", where="body", fix=f"Expected the keys {', '.join(_KEYS)}")
     for key in content:
         if key not in _KEYS:
-            raise InputError(f"unknown key {_shown(key)}", where="body", fix=f"Allowed here: {', '.join(_KEYS)}")
+            raise InputError(f"unknown key {quoted(key)}", where="body", fix=f"Allowed here: {', '.join(_KEYS)}")
     if content.get("analysis_mode", ANALYSIS_MODE) != ANALYSIS_MODE:
-        found = _shown(content["analysis_mode"])
+        found = quoted(content["analysis_mode"])
         raise InputError(f"analysis_mode is {found}", where="analysis_mode", fix=f"Allowed: {ANALYSIS_MODE}")
     kind, video = _video(content.get("video"))
     min_s, max_s = (_seconds(content, key) for key in ("min_segment_duration", "max_segment_duration"))
@@ -138,19 +138,19 @@ def _number(text: str) -> float:
 def _video(found: Any) -> tuple[str, str]:
     expected = 'Expected {"url": ...}, {"asset_id": ...} or {"path": ...}'
     if not isinstance(found, dict) or len(found) != 1:
-        raise InputError(f"video is {_shown(found)}", where="video", fix=expected)
+        raise InputError(f"video is {quoted(found)}", where="video", fix=expected)
     ((kind, name),) = found.items()
     if kind not in VIDEO_KINDS:
-        raise InputError(f"unknown key {_shown(kind)}", where="video", fix=expected)
+        raise InputError(f"unknown key {quoted(kind)}", where="video", fix=expected)
     if not isinstance(name, str) or not name.strip() or "\0" in name:
-        raise InputError(f"{kind} is {_shown(name)}: expected a text", where="video")
+        raise InputError(f"{kind} is {quoted(name)}: expected a text", where="video")
     return kind, name
 
 
 def _definitions(found: Any, most: int, most_values: int) -> list[Definition]:
     where = "segment_definitions"
     if not isinstance(found, list) or not found:
-        raise InputError(f"segment_definitions is {_shown(found)}: expected a list of them", where=where)
+        raise InputError(f"segment_definitions is {quoted(found)}: expected a list of them", where=where)
     if len(found) > most:
         raise InputError(f"{len(found)} definitions, more than {most}", where=where, fix="Ask in several requests")
     read = as_definitions(found, where=where)
@@ -165,7 +165,7 @@ def _seconds(content: Mapping[str, Any], key: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise InputError(f"{key} is {_shown(value)}: expected seconds, 0 or more", where=key)
+        raise InputError(f"{key} is {quoted(value)}: expected seconds, 0 or more", where=key)
     return float(value)
 
 
@@ -173,10 +173,5 @@ def _model(found: Any) -> str | None:
     if found is None:
         return None
     if not isinstance(found, str) or not _MODEL.fullmatch(found):
-        raise InputError(f"model is {_shown(found)}: expected a model's name", where="model")
+        raise InputError(f"model is {quoted(found)}: expected a model's name", where="model")
     return found
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -122,10 +122,9 @@ class _Trained:
         dense = opened.scores, opened.reach_s
         closed, count = runs(part, *dense, self._threshold, horizon_s=horizon_s, low_s=opened.low_s)
         segments = segments_of(part, *dense, closed, opened.encoded.definition, self._threshold)
-        if closed and closed[-1].high_s < np.inf:
-            opened.low_s = closed[-1].high_s
-        elif closed:
-            opened.low_s = closed[-1].low_s
+        if closed:
+            last = closed[-1]
+            opened.low_s = last.high_s if last.high_s < np.inf else last.low_s
         opened.first, opened.scores, opened.reach_s = (
             opened.first + count,
             opened.scores[count:],
