@@ -14,15 +14,12 @@ regression) and interpolated. The interval is bootstrapped over worlds and capab
 Clips and recipe are those of `benchmarks/label_rounds.py`.
 """
 
-import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +37,7 @@ from benchmarks.label_rounds import (
     training_examples,
     workspace_of,
 )
+from benchmarks.processes import processes
 from curate import views
 from curate.evaluation.evaluate import measured
 from curate.model.fit import fit
@@ -210,10 +208,9 @@ def result(curves: np.ndarray, setup: Setup) -> Result:
 
 def measure(quick: bool) -> Result:
     setup = QUICK if quick else FULL
-    # Not forked: libraries of this process run threads by now, and their locks would be copied as they stand.
     with (
         tempfile.TemporaryDirectory() as scratch,
-        ProcessPoolExecutor(len(os.sched_getaffinity(0)), get_context("spawn")) as pool,
+        processes() as pool,
     ):
         worlds = [(setup.test_videos, TEST_SEED), *((setup.pool_videos, seed) for seed in setup.seeds)]
         test, *drawn = pool.map(draw_world, *zip(*worlds, strict=True))

@@ -13,11 +13,8 @@ The figure is the average precision of the order by doubt over the labels of eac
 over worlds. Of labels that are cases, doubted at `DOUBTED` or more, precision and recall are beside it.
 """
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +22,7 @@ import torch
 
 from benchmarks.claim import Result, main
 from benchmarks.label_rounds import RECIPE, Shown, draw_world, training_examples
+from benchmarks.processes import processes
 from curate import sample
 from curate.analyze.embed import load_embedder
 from curate.model.definitions import Encoded, Segment, as_definition, encode
@@ -181,7 +179,7 @@ def world(seed: int, videos: int) -> list[Told]:
 
 def measure(quick: bool) -> Result:
     seeds, videos = ((31,), 40) if quick else ((31, 32, 33, 34), 120)
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), get_context("spawn")) as pool:
+    with processes() as pool:
         worlds = list(pool.map(world, seeds, [videos] * len(seeds)))
     of_worlds: dict[str, list[float]] = {order: [] for order in ORDERS}
     for labels in worlds:

@@ -10,13 +10,10 @@ the thing), one in eight thin (5 to 20%), the others hold it in 0 to 2% of their
 its files), and what another holds is hidden.
 """
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import av
@@ -24,6 +21,7 @@ import cv2
 import numpy as np
 from av.video.frame import PictureType
 
+from benchmarks.processes import processes
 from curate.sample.draw import Stage
 from curate.sample.scenes import BACKGROUNDS, Boundary, Deck, Script, Shot, plan_shot
 from curate.sample.write import add_x264_stream, open_output
@@ -69,8 +67,7 @@ def plan_pool(each: int, poor: int, seed: int) -> list[Video]:
 
 def render_pool(directory: Path, pool: Sequence[Video]) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    # Not forked: libraries of this process run threads by now, and their locks would be copied as they stand.
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), get_context("spawn")) as workers:
+    with processes() as workers:
         list(workers.map(partial(_render, directory), pool))
 
 

@@ -19,19 +19,17 @@ Sizes were settled on worlds 901 and 902, measured on world 2000; no figure come
 alone were too easy a target: the segmenter reads what they are from their texts, and with random clips they had 91.
 """
 
-import os
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.claim import Result, main
 from benchmarks.label_rounds import TEST_SEED, draw_world
+from benchmarks.processes import processes
 from benchmarks.targeting_rounds import ARMS, RANDOM, SAME, TARGETED, Learnt, Setup, learn_everything, turn_wheel
 from curate.model.metrics import METRICS
 from curate.model.metrics import measure as metrics_of
@@ -172,10 +170,9 @@ def _said(gain: tuple[float, float, float]) -> str:
 
 def measure(quick: bool) -> Result:
     setup = QUICK if quick else FULL
-    # Not forked: libraries of this process run threads by now, and their locks would be copied as they stand.
     with (
         tempfile.TemporaryDirectory() as scratch,
-        ProcessPoolExecutor(len(os.sched_getaffinity(0)), get_context("spawn")) as pool,
+        processes() as pool,
     ):
         worlds = [(setup.test_videos, TEST_SEED), *((setup.pool_videos, seed) for seed in setup.seeds)]
         test, *drawn = pool.map(draw_world, *zip(*worlds, strict=True))

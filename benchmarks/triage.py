@@ -10,16 +10,13 @@ average over shuffled files, 0.8 to 0.9 of all footage for it. What triage decod
 time that decoding everything takes. The figure of the claim is that of the scene, with keyframes each 2 to 10 s.
 """
 
-import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +27,7 @@ import yaml
 
 from benchmarks.claim import Result, in_turn, main, ratio
 from benchmarks.footage import make
+from benchmarks.processes import processes
 from curate.analyze.embed import load_embedder
 from curate.analyze.shots import picture_size
 from curate.analyze.triage import look_at
@@ -150,8 +148,7 @@ def render(directory: Path, planned: Planned) -> None:
 
 def render_corpus(directory: Path, corpus: list[Planned]) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    # Not forked: libraries of this process run threads by now, and their locks would be copied as they stand.
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), get_context("spawn")) as pool:
+    with processes() as pool:
         list(pool.map(partial(render, directory), corpus))
 
 
